@@ -1,0 +1,66 @@
+//! Canonical JSON (RFC 8785) and the SHA-256 digest over it: what hashes, fingerprints and signatures are taken of.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+
+/// SHA-256, written as `sha256:` and 64 lower-case hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+#[schema(pattern = "^sha256:[0-9a-f]{64}$", example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+pub struct Digest(String);
+
+impl Digest {
+    /// Digest of raw bytes.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(format!("sha256:{}", hex::encode(digest::digest(&digest::SHA256, bytes))))
+    }
+
+    /// Digest of a value's canonical JSON.
+    ///
+    /// # Errors
+    /// When the value cannot be JSON (a map with non-string keys, a NaN).
+    pub fn of<T: Serialize>(value: &T) -> Result<Self, serde_json::Error> {
+        Ok(Self::of_bytes(&canonical_json(value)?))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The RFC 8785 form of a value: keys sorted by UTF-16 code units, no white space, shortest numbers.
+///
+/// # Errors
+/// When the value cannot be JSON.
+pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json_canonicalizer::to_vec(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_order_does_not_change_the_digest() {
+        let a = serde_json::json!({"b": 1, "a": {"y": 2.50, "x": "é"}});
+        let b: serde_json::Value = serde_json::from_str(r#"{"a":{"x":"é","y":2.5},"b":1.0}"#).unwrap();
+        assert_eq!(Digest::of(&a).unwrap(), Digest::of(&b).unwrap());
+        assert_eq!(canonical_json(&a).unwrap(), r#"{"a":{"x":"é","y":2.5},"b":1}"#.as_bytes());
+    }
+}

@@ -1,0 +1,111 @@
+//! Published by approval-svc.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::EventPayload;
+use crate::{Action, Digest, PersonId};
+
+/// A person who is asked, and how to reach them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AskedPerson {
+    pub person: PersonId,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Signed, expiring link to the decision page, bound to this person. Opening it decides nothing.
+    pub link: String,
+}
+
+/// A step of a request opened: these people are asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalRequested {
+    pub approval_id: String,
+    pub title: String,
+    pub action: Action,
+    /// Name of the policy row that asked for it, for people.
+    pub reason: String,
+    pub step: u32,
+    pub asked: Vec<AskedPerson>,
+    /// When the step times out.
+    pub decide_by: Timestamp,
+    /// Millionths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<u32>,
+}
+
+impl EventPayload for ApprovalRequested {
+    const TYPE: &'static str = "steward.approval.requested.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "A step of an approval request opened and these people are asked to decide.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}
+
+/// Time is running out (reminder) or has run out and others are asked (escalation).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalReminded {
+    pub approval_id: String,
+    pub title: String,
+    pub step: u32,
+    pub escalated: bool,
+    pub asked: Vec<AskedPerson>,
+    pub decide_by: Timestamp,
+}
+
+impl EventPayload for ApprovalReminded {
+    const TYPE: &'static str = "steward.approval.reminded.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "A waiting request was reminded of, or escalated to the next people.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Approved,
+    Denied,
+    /// Nobody decided in time; counts as denied.
+    Expired,
+    Withdrawn,
+}
+
+/// Who decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum DecidedBy {
+    /// These people, in the order in which they decided.
+    People { people: Vec<PersonId> },
+    /// The policy, without a person (auto-approve, deny, timeout).
+    Policy { row: String },
+}
+
+/// A request reached its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalDecided {
+    pub approval_id: String,
+    pub outcome: Outcome,
+    pub by: DecidedBy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    pub action: Action,
+    /// Hash of the facts that were shown.
+    pub facts_hash: Digest,
+    /// Id of the grant; the grant itself goes only to the requester.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_id: Option<String>,
+    pub decided_at: Timestamp,
+}
+
+impl EventPayload for ApprovalDecided {
+    const TYPE: &'static str = "steward.approval.decided.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "An approval request reached its end: approved, denied, expired or withdrawn.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}

@@ -1,0 +1,31 @@
+//! Published by scoring-svc.
+
+use serde::{Deserialize, Serialize};
+
+use super::EventPayload;
+use crate::{Digest, LocationId, ProductId};
+
+/// A model recommended something; the outcome is matched to it later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RecommendationMade {
+    pub recommendation_id: String,
+    /// `replenishment-priority@1`.
+    pub model: String,
+    pub product: ProductId,
+    pub location: LocationId,
+    /// Millionths.
+    pub score: u32,
+    /// `transfer`, `purchase` or `none`.
+    pub action: String,
+    pub quantity: f64,
+    pub facts_hash: Digest,
+}
+
+impl EventPayload for RecommendationMade {
+    const TYPE: &'static str = "steward.recommendation.made.v1";
+    const SOURCE: &'static str = "/scoring";
+    const SUMMARY: &'static str = "A model scored the facts and recommended an action.";
+    fn subject(&self) -> String {
+        format!("{}@{}", self.product, self.location)
+    }
+}

@@ -1,0 +1,281 @@
+//! The facts object: what a model scores, an approver sees and the drift check compares. supplier-sync-svc assembles
+//! it in one place; nobody else makes facts up.
+
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, FieldError, LocationId, Money, OrderRef, ProductId, RegionId, SupplierId};
+
+/// Longest daily history carried, in days. More is not read by any model.
+pub const MAX_HISTORY_DAYS: usize = 730;
+/// Most donors carried with one location.
+pub const MAX_DONORS: usize = 50;
+
+/// Everything known of one product at one location at one time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    pub product: ProductId,
+    pub location: LocationId,
+    /// When they were read together.
+    pub as_of: Timestamp,
+    pub item: Item,
+    pub place: Place,
+    pub stock: Stock,
+    pub demand: DailyDemand,
+    /// Receipts still to come, soonest first.
+    #[serde(default)]
+    pub incoming: Vec<Incoming>,
+    pub lead_time: LeadTime,
+    /// Other locations that hold the product, nearest first.
+    #[serde(default)]
+    pub donors: Vec<Donor>,
+    /// SHA-256 over the canonical JSON of everything above but `as_of`: equal facts have equal hashes whenever they
+    /// are read. Absent only before [`Facts::seal`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Digest>,
+}
+
+/// Master data of the product. What is unknown is absent, never zero.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_cost: Option<Money>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_price: Option<Money>,
+    /// Units per pack; quantities to order are multiples of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub pack: Option<u32>,
+    /// Minimum order quantity in units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moq: Option<u32>,
+    /// Days until the article must be written off after receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shelf_life_days: Option<u32>,
+}
+
+/// Master data of the location.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionId>,
+    /// IANA time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Europe/Berlin")]
+    pub time_zone: Option<String>,
+}
+
+/// Stock at the location, in units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stock {
+    #[schema(minimum = 0)]
+    pub on_hand: f64,
+    /// Part of `on_hand` that is promised already.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub reserved: f64,
+    pub observed_at: Timestamp,
+}
+
+impl Stock {
+    /// What can still be sold: on hand less reserved, never below zero.
+    #[must_use]
+    pub fn available(&self) -> f64 {
+        (self.on_hand - self.reserved).max(0.0)
+    }
+}
+
+/// Daily sales, one element per day from `first_day` on, oldest first, no gaps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DailyDemand {
+    #[schema(value_type = String, format = Date)]
+    pub first_day: Date,
+    /// Units sold that day.
+    pub units: Vec<f64>,
+    /// Share of the opening hours without stock, 0 to 1. Empty = never.
+    #[serde(default)]
+    pub out_of_stock: Vec<f64>,
+    /// Whether the article was on promotion. Empty = never.
+    #[serde(default)]
+    pub promotion: Vec<bool>,
+    /// Planned promotion for the days after the last one. Empty = none.
+    #[serde(default)]
+    pub promotion_ahead: Vec<bool>,
+}
+
+/// A receipt on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Incoming {
+    pub order: OrderRef,
+    #[schema(value_type = String, format = Date)]
+    pub due: Date,
+    #[schema(minimum = 0)]
+    pub quantity: f64,
+}
+
+/// How long the supplier takes from order to receipt, in days.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeadTime {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supplier: Option<SupplierId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub promised_days: Option<f64>,
+    /// Lead times of past receipts, oldest first.
+    #[serde(default)]
+    pub seen_days: Vec<f64>,
+}
+
+/// Another location that could give some of its stock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Donor {
+    pub location: LocationId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionId>,
+    pub stock: Stock,
+    /// Mean units sold per day over the donor's own recent history.
+    #[schema(minimum = 0)]
+    pub daily_demand: f64,
+    /// Days a transfer from here takes.
+    #[schema(minimum = 0)]
+    pub transfer_days: f64,
+    /// Cost of one transfer, whatever its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_cost: Option<Money>,
+}
+
+impl Facts {
+    /// Computes the hash over everything but `as_of` and the hash itself.
+    ///
+    /// # Errors
+    /// When a number is not finite and so has no JSON form.
+    pub fn digest(&self) -> Result<Digest, serde_json::Error> {
+        let mut value = serde_json::to_value(self)?;
+        if let Some(object) = value.as_object_mut() {
+            object.remove("hash");
+            object.remove("as_of");
+        }
+        Digest::of(&value)
+    }
+
+    /// Sets the hash.
+    ///
+    /// # Errors
+    /// As [`Facts::digest`].
+    pub fn seal(mut self) -> Result<Self, serde_json::Error> {
+        self.hash = Some(self.digest()?);
+        Ok(self)
+    }
+
+    /// Everything wrong with the numbers, each with its pointer below `base`; empty when they can be used.
+    #[must_use]
+    pub fn violations(&self, base: &str) -> Vec<FieldError> {
+        let mut found = Vec::new();
+        let mut number = |pointer: String, value: f64| {
+            if !value.is_finite() || value < 0.0 {
+                found.push(FieldError::new(format!("{base}{pointer}"), "must be a number >= 0"));
+            }
+        };
+        let mut stock = |pointer: &str, stock: &Stock| {
+            number(format!("{pointer}/on_hand"), stock.on_hand);
+            number(format!("{pointer}/reserved"), stock.reserved);
+        };
+        stock("/stock", &self.stock);
+        self.donors.iter().enumerate().for_each(|(i, donor)| stock(&format!("/donors/{i}/stock"), &donor.stock));
+        let lists = [
+            ("/demand/units", &self.demand.units),
+            ("/demand/out_of_stock", &self.demand.out_of_stock),
+            ("/lead_time/seen_days", &self.lead_time.seen_days),
+        ];
+        for (pointer, values) in lists {
+            values.iter().enumerate().for_each(|(i, value)| number(format!("{pointer}/{i}"), *value));
+        }
+        self.incoming.iter().enumerate().for_each(|(i, order)| number(format!("/incoming/{i}/quantity"), order.quantity));
+        for (i, donor) in self.donors.iter().enumerate() {
+            number(format!("/donors/{i}/daily_demand"), donor.daily_demand);
+            number(format!("/donors/{i}/transfer_days"), donor.transfer_days);
+        }
+        if let Some(days) = self.lead_time.promised_days {
+            number("/lead_time/promised_days".into(), days);
+        }
+        found.extend(self.shape_violations(base));
+        found
+    }
+
+    fn shape_violations(&self, base: &str) -> Vec<FieldError> {
+        let days = self.demand.units.len();
+        let mut found = Vec::new();
+        let mut refuse = |bad: bool, pointer: &str, detail: String| {
+            if bad {
+                found.push(FieldError::new(format!("{base}{pointer}"), detail));
+            }
+        };
+        refuse(days > MAX_HISTORY_DAYS, "/demand/units", format!("at most {MAX_HISTORY_DAYS} days, has {days}"));
+        let parallel =
+            [("/demand/out_of_stock", self.demand.out_of_stock.len()), ("/demand/promotion", self.demand.promotion.len())];
+        for (pointer, length) in parallel {
+            refuse(length != 0 && length != days, pointer, format!("must be empty or have {days} days, has {length}"));
+        }
+        for (i, share) in self.demand.out_of_stock.iter().enumerate() {
+            refuse(*share > 1.0, &format!("/demand/out_of_stock/{i}"), "is a share of the day, at most 1".into());
+        }
+        refuse(self.donors.len() > MAX_DONORS, "/donors", format!("at most {MAX_DONORS}, has {}", self.donors.len()));
+        refuse(self.item.pack == Some(0), "/item/pack", "must be at least 1".into());
+        let sorted = self.incoming.windows(2).all(|pair| pair[0].due <= pair[1].due);
+        refuse(!sorted, "/incoming", "must be sorted by due date".into());
+        found
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn example() -> Facts {
+        serde_json::from_value(serde_json::json!({
+            "product": "SKU-1", "location": "store-1", "as_of": "2026-11-23T08:00:00Z",
+            "item": {"pack": 6}, "place": {"region": "north"},
+            "stock": {"on_hand": 4.0, "observed_at": "2026-11-23T07:59:00Z"},
+            "demand": {"first_day": "2026-11-20", "units": [3.0, 2.0, 5.0]},
+            "lead_time": {"seen_days": [2.0, 3.0]}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_hash_is_of_the_facts_and_not_of_the_moment() {
+        let sealed = example().seal().unwrap();
+        let mut later = sealed.clone();
+        later.as_of = "2026-11-24T00:00:00Z".parse().unwrap();
+        assert_eq!(later.digest().unwrap(), sealed.digest().unwrap());
+        later.stock.on_hand = 3.0;
+        assert_ne!(later.digest().unwrap(), sealed.digest().unwrap());
+    }
+
+    #[test]
+    fn every_bad_number_is_named() {
+        let mut facts = example();
+        facts.stock.on_hand = -1.0;
+        facts.demand.units[1] = f64::NAN;
+        facts.demand.promotion = vec![true];
+        let pointers: Vec<_> = facts.violations("/facts").into_iter().map(|e| e.pointer).collect();
+        assert_eq!(pointers, ["/facts/stock/on_hand", "/facts/demand/units/1", "/facts/demand/promotion"]);
+        assert!(example().violations("").is_empty());
+    }
+}
