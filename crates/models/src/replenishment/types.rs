@@ -1,0 +1,248 @@
+//! Request and answer of the replenishment-priority model: the API's own types.
+
+use contracts::{Action, Digest, Facts, FieldError, LocationId, Money, ProductId, RegionId, SupplierId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Band, Contribution, Counterfactual, Missing, ModelRef, Score};
+
+/// Lowest and highest service target that can be asked for.
+const SERVICE_TARGETS: std::ops::RangeInclusive<f64> = 0.5..=0.999;
+/// Longest review period, in days. A year is beyond any replenishment cycle.
+const MAX_REVIEW_DAYS: f64 = 365.0;
+
+/// Judge one product at one location.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReplenishmentRequest)]
+pub struct Request {
+    pub facts: Facts,
+    #[serde(default)]
+    pub options: Options,
+}
+
+/// What the caller may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = ReplenishmentOptions)]
+pub struct Options {
+    /// Probability that stock lasts until the receipt of the next order; decides the quantity.
+    #[schema(minimum = 0.5, maximum = 0.999)]
+    pub service_target: f64,
+    /// Days until the next chance to order: stock must last for these and the lead time.
+    #[schema(minimum = 0, maximum = 365)]
+    pub review_period_days: f64,
+    /// Whether stock of other locations may be recommended.
+    pub allow_transfer: bool,
+    /// Whether to compute contributions and counterfactuals, which cost more than the score itself.
+    pub explain: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { service_target: 0.95, review_period_days: 1.0, allow_transfer: true, explain: true }
+    }
+}
+
+impl Request {
+    /// Everything wrong with the request, each with its pointer; empty when it can be judged.
+    #[must_use]
+    pub fn violations(&self) -> Vec<FieldError> {
+        let mut found = self.facts.violations("/facts");
+        let options = &self.options;
+        if !SERVICE_TARGETS.contains(&options.service_target) {
+            found.push(FieldError::new("/options/service_target", "must be between 0.5 and 0.999"));
+        }
+        if !(0.0..=MAX_REVIEW_DAYS).contains(&options.review_period_days) {
+            found.push(FieldError::new("/options/review_period_days", "must be between 0 and 365"));
+        }
+        let item = &self.facts.item;
+        if let (Some(cost), Some(price)) = (item.unit_cost, item.unit_price)
+            && cost.currency != price.currency
+        {
+            found.push(FieldError::new("/facts/item/unit_price/currency", "must be the currency of unit_cost"));
+        }
+        found
+    }
+}
+
+/// The judgement, or what is missing for one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+#[schema(as = ReplenishmentAnswer)]
+pub enum Answer {
+    Scored(Box<Assessment>),
+    /// The model does not guess: these facts are needed first.
+    InsufficientData {
+        product: ProductId,
+        location: LocationId,
+        missing: Vec<Missing>,
+    },
+}
+
+/// How urgent replenishment is, and what to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ReplenishmentAssessment)]
+pub struct Assessment {
+    pub product: ProductId,
+    pub location: LocationId,
+    /// Urgency in millionths: stock-out probability, weighed by what is at stake.
+    pub score: Score,
+    pub band: Band,
+    /// Probability that demand exceeds stock before an order placed at the next review is received, when nothing is
+    /// done now. Receipts under way count from their due day.
+    pub stock_out_probability: f64,
+    /// Expected units of unmet demand in that time.
+    pub expected_units_lost: f64,
+    /// Expected margin of those units; absent when cost or price is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_margin_lost: Option<Money>,
+    pub demand: DemandOutlook,
+    pub recommendation: Recommendation,
+    /// Parts of the score, in millionths, that add up to it exactly; empty unless `explain` was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contributions: Vec<Contribution>,
+    /// Smallest changes that would move the answer into another band; empty unless `explain` was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counterfactuals: Vec<Counterfactual>,
+    pub model: ModelRef,
+    /// SHA-256 over the request as understood: its JSON with fields in the documented order and defaults filled in.
+    pub input_hash: Digest,
+    /// Hash of the facts; absent only when the facts came without one and `explain` was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts_hash: Option<Digest>,
+    /// After this the facts are too old to act on the answer.
+    pub valid_until: Timestamp,
+}
+
+/// Demand over the risk period: lead time and review period.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DemandOutlook {
+    /// Expected length of the risk period.
+    pub days: f64,
+    /// Units expected in it.
+    pub mean: f64,
+    /// Quantiles of the units demanded in it, over uncertain demand and uncertain lead time.
+    pub p05: f64,
+    pub p50: f64,
+    pub p95: f64,
+    /// Expected units on an ordinary day, without promotion.
+    pub daily: f64,
+    /// Days the article was in stock for at least half the day: what the estimate rests on.
+    pub in_stock_days: u32,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    Transfer,
+    Purchase,
+    None,
+}
+
+impl Verb {
+    /// The word as it stands in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer",
+            Self::Purchase => "purchase",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The recommended action and what it achieves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ReplenishmentRecommendation)]
+pub struct Recommendation {
+    #[schema(inline)]
+    pub action: Verb,
+    /// Units: whole for a transfer, a multiple of the pack and at least the MOQ for a purchase, 0 for none.
+    pub quantity: f64,
+    /// The giving location; with `transfer` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Source>,
+    /// The same as an action to put before approval; absent with `none` and for a purchase from an unknown supplier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Action>,
+    /// Available, due within the risk period, and the recommended quantity together, in units.
+    pub projected_available: f64,
+    /// Units that the service target asks for over the risk period (order-up-to level).
+    pub target: f64,
+    /// Stock-out probability once the action is taken.
+    pub stock_out_probability_after: f64,
+    /// Expected units lost once the action is taken.
+    pub expected_units_lost_after: f64,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// The donor of a transfer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = TransferSource)]
+pub struct Source {
+    pub location: LocationId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionId>,
+    /// Whether it belongs to another region than the receiver; also when either region is unknown.
+    pub cross_region: bool,
+    pub transfer_days: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_cost: Option<Money>,
+    /// Its own stock-out probability over the same risk period, before and after giving.
+    pub stock_out_probability_before: f64,
+    pub stock_out_probability_after: f64,
+}
+
+/// Spend a budget where the next unit protects most margin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReplenishmentRankRequest)]
+pub struct RankRequest {
+    #[schema(min_items = 1, max_items = 10_000)]
+    pub items: Vec<Request>,
+    /// Purchase cost that may be spent in all.
+    pub budget: Money,
+}
+
+/// Purchases under the budget, the best return first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ReplenishmentRanking)]
+pub struct Ranking {
+    pub lines: Vec<RankedLine>,
+    pub spent: Money,
+    /// Expected margin that the purchases protect.
+    pub margin_protected: Money,
+    /// Items that could not take part.
+    pub left_out: Vec<LeftOut>,
+    pub model: ModelRef,
+}
+
+/// One purchase of a ranking.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RankedLine {
+    /// Position in the request's `items`.
+    pub index: usize,
+    pub product: ProductId,
+    pub location: LocationId,
+    /// Units bought, a multiple of the pack and at least the MOQ; 0 when the budget did not reach it.
+    pub quantity: f64,
+    pub cost: Money,
+    pub margin_protected: Money,
+    /// Margin protected per unit of money spent on the first lot: what the order of the lines is by.
+    pub first_return: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supplier: Option<SupplierId>,
+}
+
+/// An item without the facts that a ranking needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LeftOut {
+    /// Position in the request's `items`.
+    pub index: usize,
+    pub product: ProductId,
+    pub location: LocationId,
+    pub missing: Vec<Missing>,
+}
