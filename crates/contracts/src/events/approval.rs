@@ -82,6 +82,8 @@ pub enum DecidedBy {
     People { people: Vec<PersonId> },
     /// The policy, without a person (auto-approve, deny, timeout).
     Policy { row: String },
+    /// The service that had asked, by its key; it can only withdraw.
+    Service { key: String },
 }
 
 /// A request reached its end.

@@ -1,0 +1,293 @@
+//! Grants: what an approval turns into, and the only thing an executor believes.
+//!
+//! A grant is a JWT (RFC 7519) signed with Ed25519 (RFC 8037). Whoever has the public keys verifies it offline. That
+//! it is used once is not the token's work: the executor stores `jti` in the transaction that accepts the effect.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use contracts::{Action, Digest, PersonId};
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{drift::Bound, policy::PolicyRef};
+
+/// Explicit type in the header, so that no other JWT signed with the same key passes for a grant (RFC 8725, 3.11).
+const TYPE: &str = "steward-grant+jwt";
+/// How far an executor's clock may be behind the signer's before a fresh grant is refused. Expiry has no such leeway.
+pub const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_secs(30);
+
+/// Permission for exactly one action, as long as the facts stay within bounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    #[serde(rename = "iss")]
+    #[schema(example = "steward/approvals")]
+    pub issuer: String,
+    /// The executor it is meant for.
+    #[serde(rename = "aud")]
+    #[schema(example = "steward/supply")]
+    pub audience: String,
+    #[serde(rename = "sub")]
+    pub approval_id: String,
+    /// Consumed once by the executor.
+    #[serde(rename = "jti")]
+    pub grant_id: String,
+    #[serde(rename = "iat", with = "jiff::fmt::serde::timestamp::second::required")]
+    #[schema(value_type = i64)]
+    pub issued_at: Timestamp,
+    #[serde(rename = "nbf", with = "jiff::fmt::serde::timestamp::second::required")]
+    #[schema(value_type = i64)]
+    pub not_before: Timestamp,
+    /// First second at which it is refused.
+    #[serde(rename = "exp", with = "jiff::fmt::serde::timestamp::second::required")]
+    #[schema(value_type = i64)]
+    pub expires_at: Timestamp,
+    pub action: Action,
+    /// Hash of the facts that were shown.
+    pub facts_hash: Digest,
+    /// The facts it rests on and how far each may move.
+    pub bounds: Vec<Bound>,
+    pub policy: PolicyRef,
+    /// Who approved, in order; empty when the policy did without a person.
+    pub decided_by: Vec<PersonId>,
+}
+
+/// Why a grant does not open the door.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrantRefused {
+    #[error("this is not a grant")]
+    Malformed,
+    #[error("no key {kid:?} is published; the grant is foreign or its key was retired")]
+    UnknownKey { kid: String },
+    #[error("the signature of the grant does not match")]
+    BadSignature,
+    #[error("the grant is for {found:?}, not for {expected:?}")]
+    ForeignAudience { expected: String, found: String },
+    #[error("the grant expired at {at}")]
+    Expired { at: Timestamp },
+    #[error("the grant is valid from {from} only")]
+    NotYetValid { from: Timestamp },
+    #[error("the grant is for another action: {field} differs")]
+    OtherAction { field: String },
+}
+
+impl GrantRefused {
+    /// Stable word for problem documents and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "grant-malformed",
+            Self::UnknownKey { .. } => "grant-unknown-key",
+            Self::BadSignature => "grant-bad-signature",
+            Self::ForeignAudience { .. } => "grant-foreign-audience",
+            Self::Expired { .. } => "grant-expired",
+            Self::NotYetValid { .. } => "grant-not-yet-valid",
+            Self::OtherAction { .. } => "grant-other-action",
+        }
+    }
+}
+
+impl Grant {
+    /// Whether this grant is for exactly that action.
+    ///
+    /// # Errors
+    /// [`GrantRefused::OtherAction`] with the first field that differs.
+    pub fn permits(&self, action: &Action) -> Result<(), GrantRefused> {
+        if self.action == *action {
+            return Ok(());
+        }
+        let fields = |action| serde_json::to_value(action).unwrap_or(Value::Null);
+        let (granted, asked) = (fields(&self.action), fields(action));
+        // The kind first: of two kinds of action the other fields differ as a matter of course.
+        let names = granted.as_object().into_iter().flat_map(|object| object.keys()).map(String::as_str);
+        let field = std::iter::once("type").chain(names).find(|name| granted.get(name) != asked.get(name));
+        Err(GrantRefused::OtherAction { field: field.unwrap_or("action").to_owned() })
+    }
+}
+
+/// Key material that cannot sign or verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    #[error("the key is no PEM block of a PKCS#8 private key")]
+    Pem,
+    #[error("the key is no Ed25519 private key in PKCS#8 form")]
+    Pkcs8,
+    #[error("the published key is no Ed25519 public key (RFC 8037)")]
+    Jwk,
+}
+
+/// Signing failed for a reason that is not the caller's.
+#[derive(Debug, thiserror::Error)]
+#[error("the grant could not be signed")]
+pub struct SignFailed(#[source] jsonwebtoken::errors::Error);
+
+/// Holds the private key. Its `kid` is the RFC 7638 thumbprint of the public key, so it needs no bookkeeping.
+pub struct GrantSigner {
+    kid: String,
+    key: EncodingKey,
+    public: Vec<u8>,
+}
+
+impl GrantSigner {
+    /// From a PEM file, as `openssl genpkey -algorithm ed25519` writes it.
+    ///
+    /// # Errors
+    /// [`InvalidKey`].
+    pub fn from_pkcs8_pem(pem: &[u8]) -> Result<Self, InvalidKey> {
+        let key = EncodingKey::from_ed_pem(pem).map_err(|_| InvalidKey::Pem)?;
+        Self::from_pkcs8_der(key.as_bytes())
+    }
+
+    /// From PKCS#8 in DER, version 1 or 2 (RFC 8410).
+    ///
+    /// # Errors
+    /// [`InvalidKey::Pkcs8`].
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, InvalidKey> {
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| InvalidKey::Pkcs8)?;
+        Self::from_pair(&pair)
+    }
+
+    /// From 32 random bytes, which is all that an Ed25519 private key is (RFC 8032, section 5.1.5). The caller
+    /// brings the randomness and keeps the seed, or [`Self::pkcs8_der`], as a secret.
+    ///
+    /// # Errors
+    /// [`InvalidKey::Pkcs8`] should the library refuse the seed.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, InvalidKey> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| InvalidKey::Pkcs8)?;
+        Self::from_pair(&pair)
+    }
+
+    fn from_pair(pair: &Ed25519KeyPair) -> Result<Self, InvalidKey> {
+        // Version 2 holds the public key too, and is the only one that the signing library takes.
+        let der = pair.to_pkcs8().map_err(|_| InvalidKey::Pkcs8)?;
+        let public = pair.public_key().as_ref().to_vec();
+        let kid = thumbprint(&URL_SAFE_NO_PAD.encode(&public));
+        Ok(Self { kid, key: EncodingKey::from_ed_der(der.as_ref()), public })
+    }
+
+    /// The private key in PKCS#8 version 2, to be stored as a secret.
+    #[must_use]
+    pub fn pkcs8_der(&self) -> &[u8] {
+        self.key.as_bytes()
+    }
+
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public key for `/.well-known/jwks.json`.
+    #[must_use]
+    pub fn jwk(&self) -> Jwk {
+        Jwk {
+            kty: "OKP".into(),
+            crv: "Ed25519".into(),
+            kid: self.kid.clone(),
+            x: URL_SAFE_NO_PAD.encode(&self.public),
+            alg: "EdDSA".into(),
+            usage: "sig".into(),
+        }
+    }
+
+    /// The token. Instants are cut to whole seconds.
+    ///
+    /// # Errors
+    /// [`SignFailed`].
+    pub fn sign(&self, grant: &Grant) -> Result<String, SignFailed> {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.into());
+        header.kid = Some(self.kid.clone());
+        jsonwebtoken::encode(&header, grant, &self.key).map_err(SignFailed)
+    }
+}
+
+/// RFC 7638: SHA-256 over the required members in lexicographic order.
+fn thumbprint(x: &str) -> String {
+    let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, members.as_bytes()))
+}
+
+/// A public key (RFC 7517, RFC 8037).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Jwk {
+    #[schema(example = "OKP")]
+    pub kty: String,
+    #[schema(example = "Ed25519")]
+    pub crv: String,
+    pub kid: String,
+    /// The key, base64url without padding.
+    #[schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
+    pub x: String,
+    #[schema(example = "EdDSA")]
+    pub alg: String,
+    #[serde(rename = "use")]
+    #[schema(example = "sig")]
+    pub usage: String,
+}
+
+/// The key set; during a rotation it holds the old key and the new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Jwks {
+    pub keys: Vec<Jwk>,
+}
+
+/// Verifies grants against published keys.
+pub struct GrantVerifier {
+    keys: BTreeMap<String, DecodingKey>,
+}
+
+impl GrantVerifier {
+    /// # Errors
+    /// [`InvalidKey::Jwk`] when one of the keys is not an Ed25519 public key.
+    pub fn from_jwks(jwks: &Jwks) -> Result<Self, InvalidKey> {
+        let key = |jwk: &Jwk| {
+            let bytes = URL_SAFE_NO_PAD.decode(&jwk.x).map_err(|_| InvalidKey::Jwk)?;
+            let ours = jwk.kty == "OKP" && jwk.crv == "Ed25519" && bytes.len() == 32;
+            ours.then(|| (jwk.kid.clone(), DecodingKey::from_ed_der(&bytes))).ok_or(InvalidKey::Jwk)
+        };
+        Ok(Self { keys: jwks.keys.iter().map(key).collect::<Result<_, _>>()? })
+    }
+
+    /// Checks key, signature, audience and time, in this order; time is judged by `now`, not by the machine's clock.
+    ///
+    /// # Errors
+    /// [`GrantRefused`], the first reason met.
+    pub fn verify(&self, token: &str, audience: &str, now: Timestamp) -> Result<Grant, GrantRefused> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| GrantRefused::Malformed)?;
+        let kid = header.kid.ok_or(GrantRefused::Malformed)?;
+        let Some(key) = self.keys.get(&kid) else { return Err(GrantRefused::UnknownKey { kid }) };
+        if header.typ.as_deref() != Some(TYPE) {
+            return Err(GrantRefused::Malformed);
+        }
+        let decoded = jsonwebtoken::decode::<Grant>(token, key, &signature_only());
+        let grant = decoded.map_err(|error| match error.kind() {
+            ErrorKind::InvalidSignature => GrantRefused::BadSignature,
+            _ => GrantRefused::Malformed,
+        })?;
+        let grant = grant.claims;
+        if grant.audience != audience {
+            return Err(GrantRefused::ForeignAudience { expected: audience.to_owned(), found: grant.audience });
+        }
+        if now >= grant.expires_at {
+            return Err(GrantRefused::Expired { at: grant.expires_at });
+        }
+        if grant.not_before.duration_since(now) > CLOCK_LEEWAY {
+            return Err(GrantRefused::NotYetValid { from: grant.not_before });
+        }
+        Ok(grant)
+    }
+}
+
+/// The library would read the machine's clock; audience and time are checked by hand after the signature.
+fn signature_only() -> Validation {
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    validation
+}

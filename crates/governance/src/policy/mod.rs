@@ -1,0 +1,19 @@
+//! Policies: which changes pass, which are refused, and who is asked about the rest.
+//!
+//! A policy is a table in YAML or JSON. Its rows are ordered and the first that matches wins, as in a firewall: a
+//! reader goes from top to bottom and stops. What no row matches is denied; [`Policy::check`] finds such gaps before
+//! publishing, with rows that can never match and steps that nobody could ever satisfy.
+
+mod parse;
+mod route;
+mod table;
+
+pub use parse::InvalidPolicy;
+pub use route::{CannotJudge, Input, NO_ROW, Route, Tried};
+pub use table::{
+    AtTimeout, Case, Escalation, Expected, Kind, People, Policy, PolicyRef, RegionRule, RoleAt, Row, Score, ScoreRange,
+    SiteOf, Step, Then, ValueRange, When, Who,
+};
+
+/// The policy that comes with Steward.
+pub const DEFAULT_POLICY: &str = include_str!("../../policies/default.yaml");

@@ -1,0 +1,314 @@
+//! The table as it is written: plain data with one meaning per field.
+
+use std::{collections::BTreeMap, fmt};
+
+use contracts::{Action, Digest, PersonId, RegionId, money::Currency};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::route::Input;
+use crate::{Role, Span, drift::Tolerance};
+
+/// One version of a policy. Parsed, it is well formed; [`Policy::check`] says whether it is also sensible.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Which policy this is a version of.
+    #[schema(example = "default")]
+    pub policy: String,
+    #[schema(minimum = 1)]
+    pub version: u32,
+    /// How long a grant can be used, unless the row says otherwise.
+    pub grant_valid_for: Span,
+    /// Facts that decisions rest on, by the kind of action, unless the row says otherwise.
+    #[serde(default)]
+    pub tolerances: BTreeMap<Kind, Vec<Tolerance>>,
+    /// In order: the first row that matches wins.
+    pub rows: Vec<Row>,
+    /// The policy's own tests, run by [`Policy::check`].
+    #[serde(default)]
+    pub cases: Vec<Case>,
+}
+
+/// Which version of which policy judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRef {
+    #[schema(example = "default")]
+    pub id: String,
+    pub version: u32,
+    /// Of the canonical JSON of the whole policy.
+    pub digest: Digest,
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// Unique within the policy.
+    #[schema(example = "cross-region-transfer")]
+    pub name: String,
+    /// The reason, for the people who are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "The transfer takes stock from another region.")]
+    pub why: Option<String>,
+    /// All conditions must hold; none at all matches everything.
+    #[serde(default)]
+    pub when: When,
+    pub then: Then,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerances: Option<Vec<Tolerance>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_valid_for: Option<Span>,
+}
+
+/// Conditions. An absent or empty one always holds; one on something that the request does not know never holds, so
+/// that what is unknown is never taken for small or near.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kind: Vec<Kind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<ValueRange>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub category: Vec<String>,
+    #[serde(default, skip_serializing_if = "RegionRule::is_empty")]
+    pub region: RegionRule,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<ScoreRange>,
+    /// Names of score bands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub band: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub business_unit: Vec<String>,
+}
+
+/// Conditions on where the stock comes from and goes to. An action at one place has it as both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegionRule {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<RegionId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<RegionId>,
+    /// `true`: the regions differ; `false`: they are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crosses: Option<bool>,
+}
+
+impl RegionRule {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The kinds of [`Action`], as policies name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Transfer,
+    Purchase,
+    WriteOff,
+    Substitution,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::Transfer, Self::Purchase, Self::WriteOff, Self::Substitution];
+
+    #[must_use]
+    pub fn of(action: &Action) -> Self {
+        match action {
+            Action::Transfer { .. } => Self::Transfer,
+            Action::Purchase { .. } => Self::Purchase,
+            Action::WriteOff { .. } => Self::WriteOff,
+            Action::Substitution { .. } => Self::Substitution,
+        }
+    }
+}
+
+/// A half-open range of money in one currency. A value in another currency is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValueRange {
+    pub currency: Currency,
+    /// Minor units, inclusive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<i64>,
+    /// Minor units, exclusive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<i64>,
+}
+
+/// A half-open range of scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreRange {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Score>,
+    /// Exclusive; leave it out for "up to and including 1".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Score>,
+}
+
+/// A score in millionths, written as a decimal between 0 and 1 because people write policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Score(pub u32);
+
+impl Score {
+    /// The score 1.
+    pub const ONE: Self = Self(1_000_000);
+}
+
+impl Serialize for Score {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(f64::from(self.0) / f64::from(Self::ONE.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Score {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        if !(0.0..=1.0).contains(&share) {
+            return Err(serde::de::Error::custom("a score is between 0 and 1"));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0..=1_000_000 as checked")]
+        Ok(Self((share * f64::from(Self::ONE.0)).round() as u32))
+    }
+}
+
+impl utoipa::PartialSchema for Score {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+        ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(1)).examples([0.7]).into()
+    }
+}
+impl utoipa::ToSchema for Score {}
+
+/// What a row does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// Passes without a person.
+    AutoApprove,
+    Deny,
+    /// One after the other; all must pass.
+    Steps(Vec<Step>),
+}
+
+/// One step: who is asked, how many must agree, and what happens when they do not in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub ask: Who,
+    /// How many of them must approve. One rejection ends the request.
+    #[serde(default = "one")]
+    #[schema(minimum = 1)]
+    pub quorum: u32,
+    /// Whoever approved an earlier step does not count here.
+    #[serde(default = "yes")]
+    pub distinct: bool,
+    pub decide_within: Span,
+    /// After the step opened; must be shorter than `decide_within`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind_after: Option<Span>,
+    #[serde(default)]
+    pub at_timeout: AtTimeout,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Who is asked: the holders of a role, or people by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Who {
+    Role(RoleAt),
+    People(People),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Role(RoleAt { role, at: SiteOf::Anywhere }) => write!(f, "{role}"),
+            Self::Role(RoleAt { role, at: SiteOf::From }) => write!(f, "{role} of the place it comes from"),
+            Self::Role(RoleAt { role, at: SiteOf::To }) => write!(f, "{role} of the place it goes to"),
+            Self::People(named) => {
+                let names: Vec<_> = named.people.iter().map(PersonId::as_str).collect();
+                f.write_str(&names.join(" or "))
+            }
+        }
+    }
+}
+
+/// The holders of a role for one end of the movement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleAt {
+    pub role: Role,
+    #[serde(default)]
+    pub at: SiteOf,
+}
+
+/// People by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct People {
+    #[schema(min_items = 1)]
+    pub people: Vec<PersonId>,
+}
+
+/// For which place a role must be held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SiteOf {
+    /// Where the stock comes from: the donor of a transfer.
+    From,
+    /// Where the stock goes to.
+    To,
+    /// Held for any place at all.
+    #[default]
+    Anywhere,
+}
+
+/// What happens when a step is not decided in time. There is no way to write "approve".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AtTimeout {
+    #[default]
+    Deny,
+    /// Once; after `within` the request is denied.
+    Escalate(Escalation),
+}
+
+/// Who is asked in addition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    pub to: Who,
+    pub within: Span,
+}
+
+/// A test case of the policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    pub name: String,
+    pub given: Input,
+    pub expect: Expected,
+}
+
+/// What a case must come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Name of the row that must win.
+    pub row: String,
+    /// Who must be asked, step by step; empty for a row that asks nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<Vec<Who>>,
+}
