@@ -1,10 +1,116 @@
 //! Replenishment priority: how likely stock runs out before more can arrive, what that costs, and what to do.
+//!
+//! [`Model::score`] judges one product at one location, [`Model::rank`] spends a budget over many. Both first read a
+//! case from the request (`demand`, `lead_time`, `position`), then judge it (`recommend`, `quantity`, `rank`), and
+//! when asked say why (`explain`).
 
+mod case;
+mod demand;
+mod explain;
+mod lead_time;
 mod parameters;
+mod position;
+mod quantity;
+mod rank;
+mod recommend;
 mod types;
 
-pub use parameters::{Model, ParameterError, Parameters};
-pub use types::{
-    Answer, Assessment, DemandOutlook, LeftOut, Options, RankRequest, RankedLine, Ranking, Recommendation, Request,
-    Source, Verb,
+use contracts::{Digest, FieldError};
+use jiff::{Span, Timestamp};
+
+use self::{case::Case, position::RiskPeriod, quantity::service_probability, recommend::Need};
+pub use self::{
+    parameters::{Model, ParameterError, Parameters},
+    types::{
+        Answer, Assessment, DemandOutlook, LeftOut, Options, RankRequest, RankedLine, Ranking, Recommendation, Request,
+        Source, Verb,
+    },
 };
+use crate::Score;
+
+impl Model {
+    /// Judges one product at one location.
+    ///
+    /// # Errors
+    /// Every bad field of the request, by pointer.
+    pub fn score(&self, request: &Request) -> Result<Answer, Vec<FieldError>> {
+        let errors = request.violations();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        match Case::read(request, &self.parameters) {
+            Ok(case) => Ok(Answer::Scored(Box::new(self.assess(&case).map_err(unhashable)?))),
+            Err(missing) => Ok(Answer::InsufficientData {
+                product: request.facts.product.clone(),
+                location: request.facts.location.clone(),
+                missing,
+            }),
+        }
+    }
+
+    fn assess(&self, case: &Case<'_>) -> Result<Assessment, serde_json::Error> {
+        let (facts, options) = (&case.request.facts, &case.request.options);
+        let risk = RiskPeriod::new(&case.demand, &case.lead_times, options.review_period_days);
+        let now = risk.outlook(facts.stock.available(), &case.receipts, 0.0);
+        let score = Score::of(case.stake.urgency(now, &self.parameters.urgency));
+        let band = self.parameters.urgency.bands.band(score);
+        let (demand, target) = outlook(case, &risk);
+        let recommendation = Need::new(case, &risk, now, target).recommend();
+        let (contributions, counterfactuals) = if options.explain {
+            (explain::contributions(case, score), explain::counterfactuals(case, &risk, band))
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let facts_hash = match (&facts.hash, options.explain) {
+            (Some(hash), _) => Some(hash.clone()),
+            (None, true) => Some(facts.digest()?),
+            (None, false) => None,
+        };
+        Ok(Assessment {
+            product: facts.product.clone(),
+            location: facts.location.clone(),
+            score,
+            band,
+            stock_out_probability: now.probability,
+            expected_units_lost: now.units_lost,
+            expected_margin_lost: case.stake.margin_of(now.units_lost),
+            demand,
+            recommendation,
+            contributions,
+            counterfactuals,
+            model: self.reference.clone(),
+            // Field order is fixed by the types, so plain JSON is as repeatable as the canonical form and a third of
+            // its cost, which counts in bulk.
+            input_hash: Digest::of_bytes(&serde_json::to_vec(case.request)?),
+            facts_hash,
+            valid_until: facts
+                .as_of
+                .checked_add(Span::new().hours(self.parameters.valid_hours))
+                .unwrap_or(Timestamp::MAX),
+        })
+    }
+}
+
+/// Demand over the risk period as it is told, and the order-up-to level.
+fn outlook(case: &Case<'_>, risk: &RiskPeriod<'_>) -> (DemandOutlook, f64) {
+    let days = risk.days();
+    let service = service_probability(case, days);
+    let [p05, p50, p95] = risk.quantiles([0.05, 0.5, 0.95]);
+    // The default target is one of the quantiles already told.
+    let [target] = if (service - 0.95).abs() < f64::EPSILON { [p95] } else { risk.quantiles([service]) };
+    let demand = DemandOutlook {
+        days,
+        mean: risk.mean(),
+        p05,
+        p50,
+        p95,
+        daily: case.demand.level,
+        in_stock_days: case.demand.in_stock_days,
+    };
+    (demand, target)
+}
+
+/// A request that passed its checks but has no JSON form holds a number that is not finite.
+fn unhashable(error: serde_json::Error) -> Vec<FieldError> {
+    vec![FieldError::new("", error.to_string())]
+}

@@ -62,6 +62,13 @@ impl Request {
         {
             found.push(FieldError::new("/facts/item/unit_price/currency", "must be the currency of unit_cost"));
         }
+        let currency = item.unit_price.map(|price| price.currency);
+        for (i, donor) in self.facts.donors.iter().enumerate() {
+            if donor.transfer_cost.is_some_and(|cost| currency.is_some_and(|currency| cost.currency != currency)) {
+                let pointer = format!("/facts/donors/{i}/transfer_cost/currency");
+                found.push(FieldError::new(pointer, "must be the currency of the item's price"));
+            }
+        }
         found
     }
 }

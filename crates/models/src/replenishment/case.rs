@@ -1,0 +1,100 @@
+//! Everything the model makes of one request, estimated once: demand, lead time, receipts, margin; and the urgency
+//! formula over them.
+
+use contracts::{Money, facts::Item};
+
+use super::{
+    demand::{Demand, days_between},
+    lead_time::LeadTimes,
+    parameters::{Parameters, UrgencyParameters},
+    position::{Outlook, Receipt, receipts},
+    types::Request,
+};
+use crate::Missing;
+
+/// What the model makes of a request, before any judgement.
+pub(super) struct Case<'a> {
+    pub(super) request: &'a Request,
+    pub(super) parameters: &'a Parameters,
+    pub(super) demand: Demand<'a>,
+    pub(super) lead_times: LeadTimes,
+    pub(super) receipts: Vec<Receipt>,
+    pub(super) stake: Stake,
+}
+
+impl<'a> Case<'a> {
+    /// # Errors
+    /// Names every fact without which the model does not guess.
+    pub(super) fn read(request: &'a Request, parameters: &'a Parameters) -> Result<Self, Vec<Missing>> {
+        let facts = &request.facts;
+        let mut missing = Vec::new();
+        let demand = Demand::estimate(facts, &parameters.demand);
+        let least = parameters.sufficiency.in_stock_days;
+        if demand.in_stock_days < least {
+            let detail = format!("needs {least} days in stock to know the demand, has {}", demand.in_stock_days);
+            missing.push(Missing { pointer: "/facts/demand/units".to_owned(), detail });
+        }
+        let length = i64::try_from(facts.demand.units.len()).unwrap_or(i64::MAX);
+        let silent = days_between(facts.demand.first_day, demand.today) - length;
+        let stale = parameters.sufficiency.stale_days;
+        if silent > stale {
+            let detail = format!("ends {silent} days before the facts were read; at most {stale} can be bridged");
+            missing.push(Missing { pointer: "/facts/demand/units".to_owned(), detail });
+        }
+        let Some(lead_times) = LeadTimes::estimate(&facts.lead_time, &parameters.lead_time) else {
+            let detail = "needs lead times of past receipts, or promised_days".to_owned();
+            missing.push(Missing { pointer: "/facts/lead_time/seen_days".to_owned(), detail });
+            return Err(missing);
+        };
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let receipts = receipts(facts, &demand);
+        let stake = Stake::of(&facts.item, &parameters.urgency);
+        Ok(Self { request, parameters, demand, lead_times, receipts, stake })
+    }
+}
+
+/// What one lost unit means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stake {
+    /// Margin of a unit in minor units, never negative; `None` when cost or price is unknown.
+    pub(super) margin: Option<Money>,
+    /// Units lost at which the stake weighs 63 %.
+    scale: f64,
+}
+
+impl Stake {
+    fn of(item: &Item, parameters: &UrgencyParameters) -> Self {
+        let (Some(cost), Some(price)) = (item.unit_cost, item.unit_price) else {
+            return Self::typical(parameters);
+        };
+        let margin = price.minor.saturating_sub(cost.minor).max(0);
+        let by_currency = parameters.margin_at_stake.get(price.currency.as_str());
+        let at_stake = by_currency.copied().unwrap_or(parameters.margin_at_stake_default);
+        // A margin of 0 gives an infinite scale: nothing is at stake but the sale itself.
+        Self { margin: Some(Money::new(margin, price.currency)), scale: at_stake / margin as f64 }
+    }
+
+    /// An article of typical margin: what an unknown one is taken for.
+    pub(super) fn typical(parameters: &UrgencyParameters) -> Self {
+        Self { margin: None, scale: parameters.units_at_stake }
+    }
+
+    /// Worth of so many units in minor units of money, or in units when the margin is unknown.
+    pub(super) fn worth(&self, units: f64) -> f64 {
+        self.margin.map_or(units, |margin| units * margin.minor as f64)
+    }
+
+    pub(super) fn margin_of(&self, units: f64) -> Option<Money> {
+        // A saturating conversion: more than i64 cents are lost in no store.
+        self.margin.map(|margin| Money::new((units * margin.minor as f64).round() as i64, margin.currency))
+    }
+
+    /// Urgency in 0 to 1: `p · (floor + (1 - floor) · (1 - e^(-lost / scale)))`. Rises with the stock-out probability
+    /// and with what is lost; a sure stock-out of a slow, cheap article is worth `floor`.
+    pub(super) fn urgency(&self, outlook: Outlook, parameters: &UrgencyParameters) -> f64 {
+        let weight = -(-outlook.units_lost / self.scale).exp_m1();
+        outlook.probability * (parameters.floor + (1.0 - parameters.floor) * weight)
+    }
+}

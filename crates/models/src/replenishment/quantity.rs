@@ -1,0 +1,108 @@
+//! How much: the order-up-to level, and quantities that suppliers, packs and shelf lives allow.
+
+use contracts::facts::Item;
+
+use super::{
+    case::Case,
+    position::{Receipt, RiskPeriod},
+};
+
+/// Probability with which stock shall last through the risk period.
+///
+/// The service target; but of an article that perishes within the period every unsold unit is written off, so it is
+/// no more than the critical ratio of the newsvendor, `(price - cost) / price` (Arrow, Harris and Marschak 1951).
+pub(super) fn service_probability(case: &Case<'_>, days: f64) -> f64 {
+    let item = &case.request.facts.item;
+    let target = case.request.options.service_target;
+    let perishes = item.shelf_life_days.is_some_and(|life| f64::from(life) <= days);
+    match (item.unit_cost, item.unit_price) {
+        (Some(cost), Some(price)) if perishes && price.minor > 0 => {
+            target.min(critical_ratio((price.minor - cost.minor) as f64, cost.minor as f64))
+        }
+        _ => target,
+    }
+}
+
+/// Newsvendor: the share of demand outcomes worth covering when a missing unit costs `under` and a left-over unit
+/// costs `over`; 0 when a sale earns nothing.
+pub(super) fn critical_ratio(under: f64, over: f64) -> f64 {
+    if under <= 0.0 { 0.0 } else { under / (under + over) }
+}
+
+/// A purchase quantity and what limited it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Purchase {
+    Units(f64),
+    /// The smallest quantity the supplier sells would outlive its shelf life.
+    TooMuchForShelfLife,
+}
+
+/// Rounds a need to what can be bought: at least the MOQ, a multiple of the pack, and no more than is sold before it
+/// must be written off.
+pub(super) fn purchase(need: f64, item: &Item, sold_in_shelf_life: Option<f64>) -> Purchase {
+    if need <= 0.0 {
+        return Purchase::Units(0.0);
+    }
+    let pack = f64::from(item.pack.unwrap_or(1).max(1));
+    let least = f64::from(item.moq.unwrap_or(0));
+    let packs = (need.max(least) / pack).ceil();
+    let smallest = (least / pack).ceil().max(1.0);
+    let sellable = sold_in_shelf_life.map_or(f64::INFINITY, |units| (units / pack).floor());
+    if sellable < smallest { Purchase::TooMuchForShelfLife } else { Purchase::Units(packs.min(sellable) * pack) }
+}
+
+/// Units expected to be sold between the arrival of an order placed now and the end of its shelf life, beyond what
+/// is left of earlier stock by then.
+pub(super) fn sold_in_shelf_life(case: &Case<'_>, risk: &RiskPeriod<'_>) -> Option<f64> {
+    let life = f64::from(case.request.facts.item.shelf_life_days?);
+    let end = risk.arrives() + life;
+    let earlier = case.request.facts.stock.available() + due_by(&case.receipts, end);
+    Some((case.demand.over(end).mean() - earlier).max(0.0))
+}
+
+fn due_by(receipts: &[Receipt], days: f64) -> f64 {
+    receipts.iter().filter(|receipt| receipt.days <= days).map(|receipt| receipt.units).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn item(pack: Option<u32>, moq: Option<u32>) -> Item {
+        Item { pack, moq, ..Item::default() }
+    }
+
+    #[test]
+    fn the_newsboy_of_the_textbook_covers_three_quarters() {
+        // Bought at 25, sold at 100, worthless tomorrow.
+        assert_eq!(critical_ratio(75.0, 25.0), 0.75);
+        assert_eq!(critical_ratio(-5.0, 25.0), 0.0);
+    }
+
+    #[test]
+    fn a_need_becomes_whole_packs() {
+        assert_eq!(purchase(13.0, &item(Some(6), None), None), Purchase::Units(18.0));
+        assert_eq!(purchase(13.0, &item(Some(6), Some(20)), None), Purchase::Units(24.0));
+        assert_eq!(purchase(12.2, &item(None, None), None), Purchase::Units(13.0));
+        assert_eq!(purchase(0.0, &item(Some(6), Some(20)), None), Purchase::Units(0.0));
+    }
+
+    #[test]
+    fn what_would_spoil_is_not_bought() {
+        assert_eq!(purchase(30.0, &item(Some(6), None), Some(20.0)), Purchase::Units(18.0));
+        assert_eq!(purchase(30.0, &item(Some(6), Some(24)), Some(20.0)), Purchase::TooMuchForShelfLife);
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantity_is_zero_or_packs_from_the_moq_on(need in -10.0_f64..500.0, pack in 1_u32..24, moq in 0_u32..100, sold in 0.0_f64..600.0) {
+            if let Purchase::Units(units) = purchase(need, &item(Some(pack), Some(moq)), Some(sold)) {
+                prop_assert_eq!(units % f64::from(pack), 0.0);
+                prop_assert!(units == 0.0 || units >= f64::from(moq));
+                prop_assert!(units <= sold || units == 0.0);
+            }
+        }
+    }
+}
