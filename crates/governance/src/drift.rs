@@ -1,8 +1,8 @@
 //! Approve what you saw: which facts a decision rests on, and how far they may move before it no longer stands.
 //!
 //! A place in the facts is written as a JSON pointer (RFC 6901) with two additions. `[location=store-2]` as a segment
-//! picks the element of an array whose field has that text, because donors have no stable index. `{from}`, `{to}`,
-//! `{product}`, `{order}` and `{supplier}` stand for the fields of the action:
+//! picks the element of an array whose field has that text, because donors have no stable index. `{from}` and the other
+//! identifiers of the action ([`Kind::identifiers`]) stand for their values:
 //!
 //! `/donors/[location={from}]/stock/on_hand`
 
@@ -11,6 +11,8 @@ use std::fmt;
 use contracts::{Action, Digest};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use crate::Kind;
 
 /// How far a number may go in one direction. In JSON `5` is units, `"20%"` a share of the approved value, `"any"` no
 /// limit.
@@ -170,40 +172,24 @@ pub enum InvalidPointer {
     NotAPointer(String),
     #[error("{pointer:?}: a segment in brackets is written [field=value], not {segment:?}")]
     Selector { pointer: String, segment: String },
-    #[error("{pointer:?}: {{{variable}}} is no field of a {kind}")]
-    Variable { pointer: String, variable: String, kind: &'static str },
+    #[error("{pointer:?}: {{{variable}}} is no identifier of a {kind:?}")]
+    Variable { pointer: String, variable: String, kind: Kind },
 }
 
-/// Replaces `{name}` by the action's field of that name.
-fn fill(pointer: &str, action: &Action) -> Result<String, InvalidPointer> {
+/// Replaces each `{name}` by what `value` has for it.
+fn fill(pointer: &str, kind: Kind, value: impl Fn(&str) -> Option<String>) -> Result<String, InvalidPointer> {
     let mut filled = String::with_capacity(pointer.len());
     let mut rest = pointer;
     while let Some((before, tail)) = rest.split_once('{') {
         let (name, after) = tail.split_once('}').unwrap_or((tail, ""));
-        let value = variable(action, name).ok_or_else(|| InvalidPointer::Variable {
-            pointer: pointer.to_owned(),
-            variable: name.to_owned(),
-            kind: action.kind(),
-        })?;
-        filled.extend([before, value]);
+        let known = kind.identifiers().contains(&name).then(|| value(name)).flatten();
+        let (pointer, variable) = (pointer.to_owned(), name.to_owned());
+        let value = known.ok_or(InvalidPointer::Variable { pointer, variable, kind })?;
+        filled.extend([before, &value]);
         rest = after;
     }
     filled.push_str(rest);
     Ok(filled)
-}
-
-fn variable<'a>(action: &'a Action, name: &str) -> Option<&'a str> {
-    match (name, action) {
-        ("product", _) => Some(action.product().as_str()),
-        ("from", Action::Transfer { from, .. }) => Some(from.as_str()),
-        ("from", Action::WriteOff { location, .. }) => Some(location.as_str()),
-        ("to", Action::Transfer { to, .. } | Action::Purchase { to, .. }) => Some(to.as_str()),
-        ("supplier", Action::Purchase { supplier, .. } | Action::Substitution { supplier, .. }) => {
-            Some(supplier.as_str())
-        }
-        ("order", Action::Substitution { order, .. }) => Some(order.as_str()),
-        _ => None,
-    }
 }
 
 enum Segment<'a> {
@@ -248,12 +234,12 @@ fn fact(facts: &Value, pointer: &str) -> Result<Fact, InvalidPointer> {
     })
 }
 
-/// Whether the pointer can be filled and read for this action, whatever the facts.
+/// Whether the pointer can be filled and read for this kind of action, whatever the facts.
 ///
 /// # Errors
 /// [`InvalidPointer`].
-pub fn check_pointer(pointer: &str, action: &Action) -> Result<(), InvalidPointer> {
-    segments(&fill(pointer, action)?).map(|_| ())
+pub fn check_pointer(pointer: &str, kind: Kind) -> Result<(), InvalidPointer> {
+    segments(&fill(pointer, kind, |name| Some(name.to_owned()))?).map(|_| ())
 }
 
 /// Takes down the facts that a decision on `action` rests on. What the facts do not have is bound as absent: should it
@@ -262,8 +248,10 @@ pub fn check_pointer(pointer: &str, action: &Action) -> Result<(), InvalidPointe
 /// # Errors
 /// [`InvalidPointer`]; a checked policy yields none.
 pub fn bind(facts: &Value, action: &Action, tolerances: &[Tolerance]) -> Result<Vec<Bound>, InvalidPointer> {
+    let fields = serde_json::to_value(action).unwrap_or_default();
+    let field = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
     let bind = |tolerance: &Tolerance| {
-        let pointer = fill(&tolerance.pointer, action)?;
+        let pointer = fill(&tolerance.pointer, Kind::of(action), field)?;
         let approved = fact(facts, &pointer)?;
         Ok(Bound { pointer, approved, rise: tolerance.rise, fall: tolerance.fall })
     };

@@ -1,0 +1,268 @@
+//! What a policy must pass before it is published.
+
+use std::{collections::BTreeMap, fmt};
+
+use contracts::{PersonId, RegionId};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Input, NO_ROW,
+    reach::reach,
+    table::{AtTimeout, Case, Policy, Row, SiteOf, Step, Then, Who},
+};
+use crate::{Directory, Kind, Site};
+
+/// Gaps shown at most; one mended row often closes many.
+const GAPS_SHOWN: usize = 3;
+
+/// What kind of thing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// An input that no row covers; it would be denied.
+    Gap,
+    /// Rows above take everything this row could match.
+    Unreachable,
+    /// The table is too intertwined for the check of gaps and reach.
+    TooComplex,
+    /// Nobody in the directory holds the role.
+    NobodyHolds,
+    /// The directory does not know the person.
+    UnknownPerson,
+    /// Wherever the stock moves, too few different people may decide.
+    NeverSatisfied,
+    /// One of the policy's own cases comes out differently.
+    CaseFailed,
+}
+
+/// One thing that is wrong. A policy with findings is not published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Finding {
+    pub kind: FindingKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<String>,
+    /// JSON pointer into the policy.
+    #[schema(example = "/rows/2/then/steps/0/ask")]
+    pub pointer: String,
+    pub detail: String,
+    /// An input that shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<Input>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.pointer, self.detail)
+    }
+}
+
+impl Policy {
+    /// Everything that would surprise its author: gaps, rows out of reach, roles nobody holds, steps nobody can
+    /// satisfy, cases that fail. Empty = fit to be published.
+    #[must_use]
+    pub fn check(&self, directory: &Directory) -> Vec<Finding> {
+        let mut findings = self.check_reach();
+        for (i, row) in self.rows.iter().enumerate() {
+            if let Then::Steps(steps) = &row.then {
+                let mut people = check_people(i, row, steps, directory);
+                if people.is_empty() {
+                    people.extend(check_satisfiable(i, row, steps, directory));
+                }
+                findings.append(&mut people);
+            }
+        }
+        let cases = self.cases.iter().enumerate();
+        findings.extend(cases.filter_map(|(i, case)| self.check_case(i, case)));
+        findings
+    }
+
+    fn check_reach(&self) -> Vec<Finding> {
+        let finding = |kind, pointer: String, detail: &str| Finding {
+            kind,
+            row: None,
+            pointer,
+            detail: detail.to_owned(),
+            example: None,
+        };
+        let Some(reach) = reach(self) else {
+            let detail = "the conditions are too intertwined to check for gaps; use fewer different limits and names";
+            return vec![finding(FindingKind::TooComplex, "/rows".into(), detail)];
+        };
+        let unreachable = reach.unreachable.into_iter().filter_map(|i| {
+            let row = Some(self.rows.get(i)?.name.clone());
+            let detail = "no request gets here: the rows above match everything that this one would";
+            Some(Finding { row, ..finding(FindingKind::Unreachable, format!("/rows/{i}"), detail) })
+        });
+        let gaps = reach.gaps.into_iter().take(GAPS_SHOWN).map(|example| {
+            let detail = format!("no row matches {}", in_words(&example));
+            Finding { example: Some(example), ..finding(FindingKind::Gap, "/rows".into(), &detail) }
+        });
+        unreachable.chain(gaps).collect()
+    }
+
+    fn check_case(&self, index: usize, case: &Case) -> Option<Finding> {
+        let (won, trace) = self.first_match(&case.given);
+        let row = won.map_or(NO_ROW, |row| &row.name);
+        let asks: Vec<Who> = match won.map(|row| &row.then) {
+            Some(Then::Steps(steps)) => steps.iter().map(|step| step.ask.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let detail = if row != case.expect.row {
+            let expected = trace.iter().find(|tried| tried.row == case.expect.row);
+            let because = expected.map(|tried| format!(", since {} does not hold", tried.failed)).unwrap_or_default();
+            format!("case {:?} comes to row {row:?}, not {:?}{because}", case.name, case.expect.row)
+        } else if case.expect.asks.as_ref().is_some_and(|expected| *expected != asks) {
+            let asks = asks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", then ");
+            format!("case {:?} asks {}", case.name, if asks.is_empty() { "nobody" } else { &asks })
+        } else {
+            return None;
+        };
+        let (row, pointer) = (Some(row.to_owned()), format!("/cases/{index}"));
+        Some(Finding { kind: FindingKind::CaseFailed, row, pointer, detail, example: None })
+    }
+}
+
+fn in_words(input: &Input) -> String {
+    let region = |region: &Option<RegionId>| region.as_ref().map_or("an unknown region".into(), |id| format!("{id:?}"));
+    let mut words = vec![match input.kind {
+        Kind::Transfer => format!("a transfer from {} to {}", region(&input.from.region), region(&input.to.region)),
+        Kind::Purchase => format!("a purchase in {}", region(&input.to.region)),
+        Kind::WriteOff => format!("a write-off in {}", region(&input.from.region)),
+        Kind::Substitution => format!("a substitution in {}", region(&input.to.region)),
+    }];
+    words.push(input.value.map_or("of unknown value".into(), |value| format!("worth {value}")));
+    words.extend(input.score.map(|score| format!("with score {}", f64::from(score) / 1e6)));
+    words.extend(input.category.as_ref().map(|name| format!("in category {name:?}")));
+    words.extend(input.band.as_ref().map(|name| format!("in band {name:?}")));
+    words.extend(input.business_unit.as_ref().map(|name| format!("for business unit {name:?}")));
+    words.join(" ")
+}
+
+/// Everybody that a step may come to, with the place in the table.
+fn asked(step: &Step) -> Vec<(&'static str, &Who)> {
+    let mut asked = vec![("ask", &step.ask)];
+    if let AtTimeout::Escalate(escalation) = &step.at_timeout {
+        asked.push(("at_timeout/escalate/to", &escalation.to));
+    }
+    asked
+}
+
+fn check_people(row_index: usize, row: &Row, steps: &[Step], directory: &Directory) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut add = |kind, pointer, detail| {
+        findings.push(Finding { kind, row: Some(row.name.clone()), pointer, detail, example: None });
+    };
+    for (i, step) in steps.iter().enumerate() {
+        for (place, who) in asked(step) {
+            let pointer = format!("/rows/{row_index}/then/steps/{i}/{place}");
+            match who {
+                Who::Role(role) => {
+                    if directory.holders(&role.role, None).next().is_none() {
+                        add(FindingKind::NobodyHolds, pointer, format!("nobody holds the role {}", role.role));
+                    }
+                }
+                Who::People(named) => {
+                    for id in named.people.iter().filter(|id| directory.person(id).is_none()) {
+                        let detail = format!("the directory knows no {id}");
+                        add(FindingKind::UnknownPerson, pointer.clone(), detail);
+                    }
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Looks for one movement in which the steps can be filled with different people. Tried are all pairs of places that
+/// somebody's role names, and places nobody names.
+fn check_satisfiable(index: usize, row: &Row, steps: &[Step], directory: &Directory) -> Option<Finding> {
+    let held = directory.people().iter().flat_map(|person| &person.roles);
+    let mut sites: Vec<Site> =
+        held.map(|held| Site { location: held.location.clone(), region: held.region.clone() }).collect();
+    sites.push(Site::default());
+    // Regions of the row's own conditions, so that a row about a region that nobody's role names is tried at all.
+    let named = row.when.region.from.iter().chain(&row.when.region.to);
+    sites.extend(named.map(|region| Site { location: None, region: Some(region.clone()) }));
+    sites.sort();
+    sites.dedup();
+    let fits = |rule: &[RegionId], site: &Site| {
+        // A site without a region may lie in any: roles held for a single location do not say.
+        rule.is_empty() || site.region.as_ref().is_none_or(|region| rule.contains(region))
+    };
+    let crosses = |from: &Site, to: &Site| match (&from.region, &to.region, row.when.region.crosses) {
+        (Some(from), Some(to), Some(crosses)) => (from != to) == crosses,
+        _ => true,
+    };
+    for from in sites.iter().filter(|site| fits(&row.when.region.from, site)) {
+        let ends = sites.iter().filter(|site| fits(&row.when.region.to, site) && crosses(from, site));
+        for to in ends {
+            if can_be_filled(steps, from, to, directory) {
+                return None;
+            }
+        }
+    }
+    let detail = "wherever the stock moves, too few different people may decide these steps".to_owned();
+    let (row, pointer) = (Some(row.name.clone()), format!("/rows/{index}/then/steps"));
+    Some(Finding { kind: FindingKind::NeverSatisfied, row, pointer, detail, example: None })
+}
+
+/// Whether every step alone finds its quorum, and all steps that want different people find them together.
+fn can_be_filled(steps: &[Step], from: &Site, to: &Site, directory: &Directory) -> bool {
+    let mut slots: Vec<Vec<&PersonId>> = Vec::new();
+    for (i, step) in steps.iter().enumerate() {
+        let people = candidates(step, from, to, directory);
+        if people.len() < step.quorum as usize {
+            return false;
+        }
+        // The first step always counts: whoever is distinct later is distinct from it.
+        if i == 0 || step.distinct {
+            slots.extend(std::iter::repeat_n(people, step.quorum as usize));
+        }
+    }
+    let mut taken = BTreeMap::new();
+    (0..slots.len()).all(|slot| seat(slot, &slots, &mut taken, &mut Vec::new()))
+}
+
+fn candidates<'a>(step: &'a Step, from: &'a Site, to: &'a Site, directory: &'a Directory) -> Vec<&'a PersonId> {
+    let mut people = Vec::new();
+    for (_, who) in asked(step) {
+        match who {
+            Who::People(named) => people.extend(&named.people),
+            Who::Role(role) => {
+                let site = match role.at {
+                    SiteOf::From => Some(from),
+                    SiteOf::To => Some(to),
+                    SiteOf::Anywhere => None,
+                };
+                people.extend(directory.holders(&role.role, site).map(|person| &person.id));
+            }
+        }
+    }
+    people.sort();
+    people.dedup();
+    people
+}
+
+/// Seats a slot, moving others if that helps (augmenting paths of bipartite matching, Kuhn 1955).
+fn seat<'a>(
+    slot: usize,
+    slots: &[Vec<&'a PersonId>],
+    taken: &mut BTreeMap<&'a PersonId, usize>,
+    tried: &mut Vec<&'a PersonId>,
+) -> bool {
+    for person in &slots[slot] {
+        if tried.contains(person) {
+            continue;
+        }
+        tried.push(person);
+        let free = match taken.get(person).copied() {
+            None => true,
+            Some(other) => seat(other, slots, taken, tried),
+        };
+        if free {
+            taken.insert(person, slot);
+            return true;
+        }
+    }
+    false
+}

@@ -4,14 +4,17 @@
 //! reader goes from top to bottom and stops. What no row matches is denied; [`Policy::check`] finds such gaps before
 //! publishing, with rows that can never match and steps that nobody could ever satisfy.
 
+mod check;
 mod parse;
+mod reach;
 mod route;
 mod table;
 
-pub use parse::InvalidPolicy;
+pub use check::{Finding, FindingKind};
+pub use parse::{InvalidPolicy, MAX_ROWS};
 pub use route::{CannotJudge, Input, NO_ROW, Route, Tried};
 pub use table::{
-    AtTimeout, Case, Escalation, Expected, Kind, People, Policy, PolicyRef, RegionRule, RoleAt, Row, Score, ScoreRange,
+    AtTimeout, Case, Escalation, Expected, People, Policy, PolicyRef, RegionRule, RoleAt, Row, Score, ScoreRange,
     SiteOf, Step, Then, ValueRange, When, Who,
 };
 

@@ -3,8 +3,8 @@
 use contracts::{Action, Digest, Facts, Money};
 use serde::{Deserialize, Serialize};
 
-use super::table::{Kind, Policy, PolicyRef, Row, ScoreRange, Then, ValueRange, When};
-use crate::{Site, Span, drift::Tolerance};
+use super::table::{Policy, PolicyRef, Row, ScoreRange, Then, ValueRange, When};
+use crate::{Kind, Site, Span, drift::Tolerance};
 
 /// Stands for the row where none matched; no row may have this name.
 pub const NO_ROW: &str = "no-row";

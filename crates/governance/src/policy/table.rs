@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use contracts::{Action, Digest, PersonId, RegionId, money::Currency};
+use contracts::{Digest, PersonId, RegionId, money::Currency};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::route::Input;
-use crate::{Role, Span, drift::Tolerance};
+use crate::{Kind, Role, Span, drift::Tolerance};
 
 /// One version of a policy. Parsed, it is well formed; [`Policy::check`] says whether it is also sensible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -99,30 +99,6 @@ pub struct RegionRule {
 impl RegionRule {
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-/// The kinds of [`Action`], as policies name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Transfer,
-    Purchase,
-    WriteOff,
-    Substitution,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Transfer, Self::Purchase, Self::WriteOff, Self::Substitution];
-
-    #[must_use]
-    pub fn of(action: &Action) -> Self {
-        match action {
-            Action::Transfer { .. } => Self::Transfer,
-            Action::Purchase { .. } => Self::Purchase,
-            Action::WriteOff { .. } => Self::WriteOff,
-            Action::Substitution { .. } => Self::Substitution,
-        }
     }
 }
 
@@ -225,10 +201,32 @@ fn yes() -> bool {
 
 /// Who is asked: the holders of a role, or people by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "RawWho")]
 pub enum Who {
     Role(RoleAt),
     People(People),
+}
+
+/// Read by hand, because the derived reader of untagged enums cannot say what is wrong.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWho {
+    role: Option<Role>,
+    at: Option<SiteOf>,
+    people: Option<Vec<PersonId>>,
+}
+
+impl TryFrom<RawWho> for Who {
+    type Error = &'static str;
+    fn try_from(raw: RawWho) -> Result<Self, &'static str> {
+        match raw {
+            RawWho { role: Some(role), at, people: None } => {
+                Ok(Self::Role(RoleAt { role, at: at.unwrap_or_default() }))
+            }
+            RawWho { role: None, at: None, people: Some(people) } => Ok(Self::People(People { people })),
+            _ => Err("asks either role or people; at belongs to a role"),
+        }
+    }
 }
 
 impl fmt::Display for Who {

@@ -3,9 +3,7 @@
 use contracts::{PersonId, events::DecidedBy};
 use jiff::Timestamp;
 
-use super::{
-    Command, Decision, End, Ended, Happened, Opening, Phase, Refused, State, Transition, Verdict, Waiting,
-};
+use super::{Command, Decision, End, Ended, Happened, Opening, Phase, Refused, State, Transition, Verdict, Waiting};
 use crate::{
     Actor, Directory, Site,
     policy::{AtTimeout, SiteOf, Step, Then, Who},
@@ -139,9 +137,7 @@ impl State {
     fn includes(&self, who: &Who, person: &PersonId, directory: &Directory) -> bool {
         match who {
             Who::People(named) => named.people.contains(person) && directory.person(person).is_some(),
-            Who::Role(role) => {
-                directory.holders(&role.role, self.site(role.at)).any(|holder| holder.id == *person)
-            }
+            Who::Role(role) => directory.holders(&role.role, self.site(role.at)).any(|holder| holder.id == *person),
         }
     }
 

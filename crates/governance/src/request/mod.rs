@@ -157,12 +157,24 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happened {
     /// These people are asked.
-    StepOpened { step: u32, asked: Vec<PersonId>, decide_by: Timestamp },
+    StepOpened {
+        step: u32,
+        asked: Vec<PersonId>,
+        decide_by: Timestamp,
+    },
     Decided(Decision),
     /// These people have not decided yet.
-    Reminded { step: u32, people: Vec<PersonId>, decide_by: Timestamp },
+    Reminded {
+        step: u32,
+        people: Vec<PersonId>,
+        decide_by: Timestamp,
+    },
     /// These people are asked in addition.
-    Escalated { step: u32, asked: Vec<PersonId>, decide_by: Timestamp },
+    Escalated {
+        step: u32,
+        asked: Vec<PersonId>,
+        decide_by: Timestamp,
+    },
     Ended(Ended),
 }
 
