@@ -1,0 +1,261 @@
+//! One suite of what the typed verbs promise, over the replayed Odoo and, when asked for, over a real one:
+//!
+//! ```text
+//! ODOO_URL=http://127.0.0.1:8069 ODOO_DATABASE=lab ODOO_LOGIN=coord-bot ODOO_KEY=... \
+//!     cargo test -p odoo --test conformance -- --ignored
+//! ```
+//!
+//! The real one needs the product `OAT-1` and two warehouses `WH` and `S2` with stock of it, an orderpoint and a
+//! supplier, and stock and purchase rights for the user.
+
+use std::{env, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use odoo::{
+    Activity, Client, Domain, Error, OdooConfig, TransportChoice,
+    replay::{OrderpointSeed, ProductSeed, ReplayOdoo, Scene, StockSeed, SupplierSeed, WarehouseSeed},
+    stock::{Product, Quant, Warehouse},
+    transfer::{ExternalId, NewLine, NewTransfer},
+};
+use secrecy::SecretString;
+use serde_json::json;
+
+const SKU: &str = "OAT-1";
+
+struct World {
+    client: Client,
+    product: Product,
+    from: Warehouse,
+    to: Warehouse,
+    /// Makes origins and external ids of this run its own.
+    tag: String,
+}
+
+impl World {
+    async fn over(client: Client, tag: String) -> Self {
+        let product = client.products_by_sku(&[SKU]).await.unwrap().remove(0);
+        let warehouses = client.warehouses().await.unwrap();
+        let by_code = |code: &str| warehouses.iter().find(|found| found.code == code).cloned().unwrap();
+        Self { product, from: by_code("WH"), to: by_code("S2"), client, tag }
+    }
+
+    async fn transfer(&self, name: &str, quantities: &[f64]) -> NewTransfer {
+        let kind = self.client.internal_picking_type(self.from.id).await.unwrap().unwrap();
+        let line = |&quantity| NewLine { product_id: self.product.id, quantity, uom_id: self.product.unit.id };
+        NewTransfer {
+            external_id: ExternalId::parse(&format!("steward.{name}_{}", self.tag)).unwrap(),
+            origin: format!("steward:{name}:{}", self.tag),
+            picking_type_id: kind,
+            location_id: self.from.stock_location.id,
+            location_dest_id: self.to.stock_location.id,
+            lines: quantities.iter().map(line).collect(),
+        }
+    }
+}
+
+async fn holds_everywhere(world: &World) {
+    reads_are_typed(world).await;
+    a_missing_record_is_none_and_no_error(world).await;
+    a_transfer_is_drafted_once(world).await;
+    six_at_once_make_one_transfer(world).await;
+    what_odoo_cannot_place_is_refused_and_leaves_nothing(world).await;
+    notes_and_activities_are_found_again(world).await;
+    mistakes_are_typed(world).await;
+}
+
+async fn reads_are_typed(world: &World) {
+    let World { client, product, from, to, .. } = world;
+    assert_eq!(product.sku.as_deref(), Some(SKU));
+    assert!(product.list_price > product.standard_price && product.standard_price > 0.0);
+    let products = [product.id];
+    let quants = client.read_quants(&products, &[to.stock_location.id]).await.unwrap();
+    assert_eq!(quants.len(), 1);
+    assert_eq!((&quants[0].product.id, &quants[0].location), (&product.id, &to.stock_location));
+    let everywhere = client.read_quants(&products, &[]).await.unwrap();
+    assert!(everywhere.iter().any(|quant| quant.location == from.stock_location));
+    assert!(everywhere.iter().all(|quant| quant.quantity >= 0.0), "vendor locations are no stock: {everywhere:?}");
+    assert_eq!(client.read_quant(quants[0].id).await.unwrap().as_ref(), Some(&quants[0]));
+
+    let written = quants[0].write_date;
+    let swept = |since| client.changed_quants(since, Duration::from_secs(60));
+    assert!(swept(written).await.unwrap().contains(&quants[0]));
+    assert!(swept(written + Duration::from_secs(60)).await.unwrap().contains(&quants[0]), "the overlap is inclusive");
+    let later: Vec<Quant> = swept(written + Duration::from_secs(62)).await.unwrap();
+    assert!(!later.contains(&quants[0]));
+
+    let orderpoint = client.orderpoints(&products, &[to.stock_location.id]).await.unwrap().remove(0);
+    assert_eq!((orderpoint.min, orderpoint.max), (10.0, 40.0));
+    let offer = client.supplier_offers(&[product.template.id]).await.unwrap().remove(0);
+    assert_eq!((offer.lead_days, offer.min_qty, offer.currency.name.as_str()), (7, 12.0, "USD"));
+    assert_eq!(client.companies().await.unwrap()[0].currency, offer.currency);
+    let locations = client.internal_locations().await.unwrap();
+    let home = locations.iter().find(|place| place.id == to.stock_location.id).unwrap();
+    assert_eq!(home.warehouse.as_ref().map(|warehouse| warehouse.id), Some(to.id));
+}
+
+async fn a_missing_record_is_none_and_no_error(world: &World) {
+    assert_eq!(world.client.read_quant(999_999).await.unwrap(), None);
+    assert_eq!(world.client.read_transfer(999_999).await.unwrap(), None);
+    assert_eq!(world.client.find_transfer("steward:never").await.unwrap(), None);
+    assert!(world.client.products_by_sku(&["no such SKU"]).await.unwrap().is_empty());
+}
+
+async fn a_transfer_is_drafted_once(world: &World) {
+    let World { client, product, from, to, .. } = world;
+    let new = world.transfer("once", &[24.0, 1.5]).await;
+    assert_eq!(client.find_transfer(&new.origin).await.unwrap(), None);
+    let drafted = client.draft_transfer(&new).await.unwrap();
+    assert_eq!((drafted.state.as_str(), drafted.origin.as_deref()), ("draft", Some(new.origin.as_str())));
+    assert_eq!((&drafted.source, &drafted.destination), (&from.stock_location, &to.stock_location));
+    assert!(!drafted.name.is_empty());
+    let lines: Vec<_> =
+        drafted.moves.iter().map(|line| (line.product.id, line.quantity, line.state.as_str())).collect();
+    assert_eq!(lines, [(product.id, 24.0, "draft"), (product.id, 1.5, "draft")]);
+
+    let again = client.draft_transfer(&new).await.unwrap();
+    assert_eq!((again.id, again.moves.len()), (drafted.id, 2));
+    assert_eq!(client.find_transfer(&new.origin).await.unwrap().map(|found| found.id), Some(drafted.id));
+
+    let incoming = client.incoming_moves(&[product.id], &[to.stock_location.id]).await.unwrap();
+    let ours: Vec<_> = incoming.iter().filter(|line| line.origin.as_deref() == Some(&*new.origin)).collect();
+    assert_eq!(ours.len(), 2, "a draft is on its way, and says whose it is");
+}
+
+async fn six_at_once_make_one_transfer(world: &World) {
+    let new = world.transfer("race", &[5.0]).await;
+    let (a, b, c, d, e, f) = tokio::join!(
+        world.client.draft_transfer(&new),
+        world.client.draft_transfer(&new),
+        world.client.draft_transfer(&new),
+        world.client.draft_transfer(&new),
+        world.client.draft_transfer(&new),
+        world.client.draft_transfer(&new),
+    );
+    let outcomes = [a, b, c, d, e, f];
+    assert!(outcomes.iter().any(Result::is_ok));
+    for outcome in &outcomes {
+        assert!(
+            outcome.as_ref().is_ok_and(|p| p.moves.len() == 1) || outcome.as_ref().is_err_and(Error::is_retryable),
+            "{outcome:?}"
+        );
+    }
+    let domain = Domain::all().and("origin", "=", new.origin.as_str());
+    assert_eq!(world.client.search_read("stock.picking", &domain, &["id"], "id", 0).await.unwrap().len(), 1);
+}
+
+async fn what_odoo_cannot_place_is_refused_and_leaves_nothing(world: &World) {
+    let mut new = world.transfer("bad", &[5.0]).await;
+    new.lines[0].product_id = 999_999;
+    let error = world.client.draft_transfer(&new).await.unwrap_err();
+    assert!(matches!(&error, Error::Validation { message } if message.contains("999999")), "{error:?}");
+    assert_eq!(world.client.find_transfer(&new.origin).await.unwrap(), None);
+    new.lines.clear();
+    assert!(matches!(world.client.draft_transfer(&new).await.unwrap_err(), Error::Config(_)));
+}
+
+async fn notes_and_activities_are_found_again(world: &World) {
+    let World { client, tag, .. } = world;
+    let picking = client.draft_transfer(&world.transfer("talk", &[1.0]).await).await.unwrap().id;
+    let marker = format!("op-{tag}");
+    assert_eq!(client.find_message("stock.picking", picking, &marker).await.unwrap(), None);
+    let note = client.message_post("stock.picking", picking, &format!("<b>drafted</b> {marker}")).await.unwrap();
+    assert_eq!(client.find_message("stock.picking", picking, &marker).await.unwrap(), Some(note));
+    let stored = client.read("mail.message", &[note], &["body"]).await.unwrap();
+    assert!(stored[0]["body"].as_str().is_some_and(|body| body.contains("&lt;b&gt;")), "text, not HTML: {stored:?}");
+
+    let activity = Activity {
+        summary: marker.clone(),
+        note: "please look".into(),
+        deadline: "2026-12-01".parse().unwrap(),
+        user_id: None,
+        kind: "mail.mail_activity_data_todo".into(),
+    };
+    assert_eq!(client.find_activity("stock.picking", picking, &marker).await.unwrap(), None);
+    let id = client.activity_schedule("stock.picking", picking, &activity).await.unwrap();
+    assert_eq!(client.find_activity("stock.picking", picking, &marker).await.unwrap(), Some(id));
+    let nowhere = client.message_post("stock.picking", 999_999, "x").await.unwrap_err();
+    assert!(matches!(nowhere, Error::Missing { .. }), "{nowhere:?}");
+}
+
+async fn mistakes_are_typed(world: &World) {
+    let client = &world.client;
+    let error = client.read("stock.picking", &[1], &["nope"]).await;
+    let search = client.search_read("stock.picking", &Domain::all(), &["nope"], "", 1).await.unwrap_err();
+    assert!(matches!(search, Error::ClientBug { .. }), "{search:?}");
+    assert!(matches!(error, Err(Error::ClientBug { .. })), "{error:?}");
+    let call = |model, method, ids, args| client.call(model, method, ids, odoo_args(args));
+    let unknown = call("no.model", "read", Some(&[1][..]), json!({})).await.unwrap_err();
+    assert!(matches!(unknown, Error::NotFound { .. }), "{unknown:?}");
+    let unknown = call("stock.picking", "nope", Some(&[1]), json!({})).await.unwrap_err();
+    assert!(matches!(unknown, Error::NotFound { .. }), "{unknown:?}");
+    let private = call("stock.picking", "_write", Some(&[1]), json!({})).await.unwrap_err();
+    assert!(matches!(private, Error::Access { .. }), "{private:?}");
+    let origin = odoo_args(json!({"origin": "x"}));
+    let missing = client.write("stock.picking", &[999_999], origin).await.unwrap_err();
+    assert!(matches!(missing, Error::Missing { .. }), "{missing:?}");
+    let incomplete = client.create("stock.picking", vec![odoo_args(json!({}))]).await.unwrap_err();
+    assert!(matches!(incomplete, Error::Validation { .. }), "{incomplete:?}");
+    let selection = json!({"state": "zzz"});
+    let wrong = client.create("stock.picking", vec![odoo_args(selection)]).await.unwrap_err();
+    assert!(matches!(wrong, Error::ClientBug { .. }), "{wrong:?}");
+}
+
+fn odoo_args(object: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+    object.as_object().cloned().unwrap_or_default()
+}
+
+fn scene() -> Scene {
+    let place = |code: &str, name: &str| WarehouseSeed { code: code.into(), name: name.into() };
+    let stock =
+        |warehouse: &str, on_hand| StockSeed { sku: SKU.into(), warehouse: warehouse.into(), on_hand, reserved: 0.0 };
+    Scene {
+        products: vec![ProductSeed {
+            sku: SKU.into(),
+            name: "Oat milk 1l".into(),
+            category: None,
+            cost: 1.1,
+            price: 2.3,
+        }],
+        warehouses: vec![place("WH", "My Company"), place("S2", "Store 2")],
+        stock: vec![stock("WH", 100.0), stock("S2", 4.0)],
+        orderpoints: vec![OrderpointSeed { sku: SKU.into(), warehouse: "S2".into(), min: 10.0, max: 40.0 }],
+        suppliers: vec![SupplierSeed {
+            sku: SKU.into(),
+            name: "Oats Inc".into(),
+            lead_days: 7,
+            price: 1.0,
+            min_qty: 12.0,
+        }],
+        ..Scene::default()
+    }
+}
+
+#[tokio::test]
+async fn the_replayed_odoo_keeps_the_promises() {
+    let start: Timestamp = "2026-11-23T07:30:00.5Z".parse().unwrap();
+    let odoo = ReplayOdoo::start(scene(), Arc::new(move || start)).await.unwrap();
+    let client = Client::connect(odoo.config()).await.unwrap();
+    assert_eq!(client.version().to_string(), "19.0");
+    holds_everywhere(&World::over(client, "replay".into()).await).await;
+    odoo.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a real Odoo, named by ODOO_URL; see the top of this file"]
+async fn a_real_odoo_keeps_the_promises_over_both_transports() {
+    let var = |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} must be set"));
+    for transport in [TransportChoice::Json2, TransportChoice::JsonRpc] {
+        let config = OdooConfig {
+            base_url: var("ODOO_URL"),
+            database: var("ODOO_DATABASE"),
+            login: Some(var("ODOO_LOGIN")),
+            api_key: SecretString::from(var("ODOO_KEY")),
+            timeout: Duration::from_secs(30),
+            max_calls_per_second: 200.0,
+            transport,
+        };
+        let client = Client::connect(config).await.unwrap();
+        let tag = format!("{transport:?}{}", std::process::id());
+        holds_everywhere(&World::over(client, tag).await).await;
+    }
+}
