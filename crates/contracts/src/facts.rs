@@ -1,6 +1,8 @@
 //! The facts object: what a model scores, an approver sees and the drift check compares. supplier-sync-svc assembles
 //! it in one place; nobody else makes facts up.
 
+use std::fmt;
+
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
@@ -187,32 +189,36 @@ impl Facts {
     #[must_use]
     pub fn violations(&self, base: &str) -> Vec<FieldError> {
         let mut found = Vec::new();
-        let mut number = |pointer: String, value: f64| {
+        // Pointers are spelled only for what is wrong: thousands of facts a second pass through here.
+        let mut number = |pointer: fmt::Arguments<'_>, value: f64| {
             if !value.is_finite() || value < 0.0 {
                 found.push(FieldError::new(format!("{base}{pointer}"), "must be a number >= 0"));
             }
         };
-        let mut stock = |pointer: &str, stock: &Stock| {
-            number(format!("{pointer}/on_hand"), stock.on_hand);
-            number(format!("{pointer}/reserved"), stock.reserved);
+        let mut stock = |pointer: fmt::Arguments<'_>, stock: &Stock| {
+            number(format_args!("{pointer}/on_hand"), stock.on_hand);
+            number(format_args!("{pointer}/reserved"), stock.reserved);
         };
-        stock("/stock", &self.stock);
-        self.donors.iter().enumerate().for_each(|(i, donor)| stock(&format!("/donors/{i}/stock"), &donor.stock));
+        stock(format_args!("/stock"), &self.stock);
+        self.donors.iter().enumerate().for_each(|(i, donor)| stock(format_args!("/donors/{i}/stock"), &donor.stock));
         let lists = [
             ("/demand/units", &self.demand.units),
             ("/demand/out_of_stock", &self.demand.out_of_stock),
             ("/lead_time/seen_days", &self.lead_time.seen_days),
         ];
         for (pointer, values) in lists {
-            values.iter().enumerate().for_each(|(i, value)| number(format!("{pointer}/{i}"), *value));
+            values.iter().enumerate().for_each(|(i, value)| number(format_args!("{pointer}/{i}"), *value));
         }
-        self.incoming.iter().enumerate().for_each(|(i, order)| number(format!("/incoming/{i}/quantity"), order.quantity));
+        self.incoming
+            .iter()
+            .enumerate()
+            .for_each(|(i, order)| number(format_args!("/incoming/{i}/quantity"), order.quantity));
         for (i, donor) in self.donors.iter().enumerate() {
-            number(format!("/donors/{i}/daily_demand"), donor.daily_demand);
-            number(format!("/donors/{i}/transfer_days"), donor.transfer_days);
+            number(format_args!("/donors/{i}/daily_demand"), donor.daily_demand);
+            number(format_args!("/donors/{i}/transfer_days"), donor.transfer_days);
         }
         if let Some(days) = self.lead_time.promised_days {
-            number("/lead_time/promised_days".into(), days);
+            number(format_args!("/lead_time/promised_days"), days);
         }
         found.extend(self.shape_violations(base));
         found
@@ -227,13 +233,15 @@ impl Facts {
             }
         };
         refuse(days > MAX_HISTORY_DAYS, "/demand/units", format!("at most {MAX_HISTORY_DAYS} days, has {days}"));
-        let parallel =
-            [("/demand/out_of_stock", self.demand.out_of_stock.len()), ("/demand/promotion", self.demand.promotion.len())];
+        let parallel = [
+            ("/demand/out_of_stock", self.demand.out_of_stock.len()),
+            ("/demand/promotion", self.demand.promotion.len()),
+        ];
         for (pointer, length) in parallel {
             refuse(length != 0 && length != days, pointer, format!("must be empty or have {days} days, has {length}"));
         }
-        for (i, share) in self.demand.out_of_stock.iter().enumerate() {
-            refuse(*share > 1.0, &format!("/demand/out_of_stock/{i}"), "is a share of the day, at most 1".into());
+        for (i, _) in self.demand.out_of_stock.iter().enumerate().filter(|(_, share)| **share > 1.0) {
+            refuse(true, &format!("/demand/out_of_stock/{i}"), "is a share of the day, at most 1".into());
         }
         refuse(self.donors.len() > MAX_DONORS, "/donors", format!("at most {MAX_DONORS}, has {}", self.donors.len()));
         refuse(self.item.pack == Some(0), "/item/pack", "must be at least 1".into());
