@@ -15,6 +15,7 @@
 //! ```
 
 mod browser;
+mod family;
 mod n8n;
 mod n8n_execution;
 mod port;

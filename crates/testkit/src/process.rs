@@ -1,9 +1,9 @@
-use crate::reaper::{self, MARK, Scratch};
+use crate::family::{self, Member};
+use crate::reaper::{self, Scratch};
 use crate::{Program, wait};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -24,6 +24,7 @@ pub struct Process {
 struct Running {
     child: Child,
     mark: String,
+    family: Vec<Member>,
 }
 
 impl Process {
@@ -43,7 +44,7 @@ impl Process {
         let (mut command, mark) = self.program.command(self.scratch.path());
         let child = command.stdout(log.try_clone()?).stderr(log).spawn();
         let child = child.with_context(|| format!("cannot start {}", self.program.name()))?;
-        let running = Running { child, mark };
+        let running = Running { child, mark, family: Vec::new() };
         reaper::group_started(running.pid().as_raw());
         self.running = Some(running);
         Ok(())
@@ -114,6 +115,7 @@ impl Process {
     fn signal(&mut self, signal: Signal) -> Result<()> {
         let name = self.program.name();
         let Some(running) = self.alive() else { bail!("{name} is not running") };
+        running.note_family();
         kill(running.pid(), signal).with_context(|| format!("cannot send {signal} to {name}"))
     }
 
@@ -164,13 +166,18 @@ impl Running {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
+    /// Before any signal: once the leader is gone nobody can tell who its descendants were.
+    fn note_family(&mut self) {
+        self.family.extend(family::descendants(self.pid()));
+    }
+
     /// Kills the group and whoever left it, and returns when all are gone: the children of PostgreSQL, for one, leave
     /// the group, hide their environment, and hold on to the data folder for a moment longer than their parent.
     fn end(mut self) {
         let leader = self.pid();
-        let family = descendants(leader);
         // Before it is waited for: its id, and with it the group's, cannot have been given to anybody else yet.
         if matches!(self.child.try_wait(), Ok(None)) {
+            self.note_family();
             let _ = killpg(leader, Signal::SIGKILL);
         }
         let _ = self.child.wait();
@@ -178,56 +185,17 @@ impl Running {
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
             // Looked for anew each time: one that was forking while we looked is found by the next look.
-            let left: BTreeSet<Pid> = family.iter().copied().filter(is_alive).chain(marked(&self.mark)).collect();
+            let mut left = family::marked(&self.mark);
+            left.extend(self.family.iter().copied().filter(Member::is_alive));
             if left.is_empty() {
                 return;
             }
-            for process in left {
-                let _ = kill(process, Signal::SIGKILL);
+            for member in left {
+                let _ = kill(member.pid, Signal::SIGKILL);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-}
-
-fn processes() -> impl Iterator<Item = Pid> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw))
-}
-
-/// State and parent, from what follows the last `)` of `/proc/<pid>/stat` (proc_pid_stat(5)); the name before it may
-/// hold anything.
-fn state_and_parent(pid: Pid) -> Option<(char, Pid)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    Some((fields.next()?.chars().next()?, Pid::from_raw(fields.next()?.parse().ok()?)))
-}
-
-/// A zombie has ended; only its parent has not asked yet.
-fn is_alive(pid: &Pid) -> bool {
-    state_and_parent(*pid).is_some_and(|(state, _)| state != 'Z')
-}
-
-fn descendants(ancestor: Pid) -> Vec<Pid> {
-    let parents: Vec<(Pid, Pid)> =
-        processes().filter_map(|pid| state_and_parent(pid).map(|(_, parent)| (pid, parent))).collect();
-    let mut family = vec![ancestor];
-    let mut next = 0;
-    while let Some(&parent) = family.get(next) {
-        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-        next += 1;
-    }
-    family.split_off(1)
-}
-
-/// Every live process whose environment carries the mark. Processes that are not ours to read cannot carry it.
-fn marked(mark: &str) -> Vec<Pid> {
-    let wanted = format!("{MARK}={mark}");
-    let carries = |pid: &Pid| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
-    };
-    processes().filter(carries).collect()
 }
 
 /// The last lines of a log: enough to see why a server gave up.

@@ -148,27 +148,9 @@ async fn the_smtp_sink_reads_a_link_out_of_a_quoted_printable_mail() -> Result<(
     Ok(())
 }
 
-/// Webhook, answer at once with the execution's resume URL, wait for a callback, end.
-fn waiting_workflow() -> serde_json::Value {
-    let resume = "={{ JSON.stringify({ resume: $execution.resumeUrl, execution: $execution.id }) }}";
-    json!({
-        "id": "testkitWaits0001", "name": "Waits", "active": false, "settings": {"executionOrder": "v1"},
-        "nodes": [
-            {"id": "n1", "name": "Webhook", "type": "n8n-nodes-base.webhook", "typeVersion": 2.1, "position": [0, 0],
-             "webhookId": "6d0e5a37-0000-4000-8000-000000000001",
-             "parameters": {"httpMethod": "POST", "path": "testkit-waits", "responseMode": "responseNode", "options": {}}},
-            {"id": "n2", "name": "Respond", "type": "n8n-nodes-base.respondToWebhook", "typeVersion": 1.5, "position": [200, 0],
-             "parameters": {"respondWith": "json", "responseBody": resume, "options": {"responseCode": 202}}},
-            {"id": "n3", "name": "Wait", "type": "n8n-nodes-base.wait", "typeVersion": 1.1, "position": [400, 0],
-             "webhookId": "6d0e5a37-0000-4000-8000-000000000002",
-             "parameters": {"resume": "webhook", "httpMethod": "POST", "options": {}}}
-        ],
-        "connections": {
-            "Webhook": {"main": [[{"node": "Respond", "type": "main", "index": 0}]]},
-            "Respond": {"main": [[{"node": "Wait", "type": "main", "index": 0}]]}
-        }
-    })
-}
+/// `Waits`: webhook, answer at once with the resume URL, wait for a callback. `Calls`: webhook, call a sub-workflow,
+/// answer what it returns. The sub-workflow and the error workflow come last, so that activation has to try again.
+const WORKFLOWS: &str = include_str!("workflows.json");
 
 #[tokio::test]
 async fn n8n_runs_a_workflow_over_a_kill_while_it_waits_and_leaves_nothing() -> Result<()> {
@@ -176,14 +158,19 @@ async fn n8n_runs_a_workflow_over_a_kill_while_it_waits_and_leaves_nothing() -> 
     let _alone = alone().await;
     let credential = json!({"id": "testkitHeader001", "name": "Token", "type": "httpHeaderAuth",
         "data": {"name": "Authorization", "value": "Bearer x"}});
-    let config =
-        N8nConfig { workflows: vec![waiting_workflow()], credentials: vec![credential], ..N8nConfig::default() };
+    let config = N8nConfig {
+        workflows: serde_json::from_str(WORKFLOWS)?,
+        credentials: vec![credential],
+        ..N8nConfig::default()
+    };
     let mut n8n = N8n::start(config).await?;
     let http = reqwest::Client::new();
     let answer = http.post(n8n.webhook_url("testkit-waits")).json(&json!({"sku": "tea"})).send().await?;
     assert_eq!(answer.status(), 202, "the webhook was live as soon as start() returned");
     let answer: serde_json::Value = answer.json().await?;
     let id = answer["execution"].as_str().context("no execution id")?;
+    let called = http.post(n8n.webhook_url("testkit-calls")).json(&json!({"quantity": 21})).send().await?;
+    assert_eq!(called.json::<serde_json::Value>().await?, json!({"doubled": 42}));
     let parked = n8n.wait_parked(id, SOON).await?;
     assert_eq!(parked.output("Webhook")?["body"]["sku"], "tea");
     n8n.kill9();
