@@ -67,6 +67,9 @@ impl Client {
         if version < Version::OLDEST {
             return Err(Error::Config(format!("Odoo {version} is older than {}", Version::OLDEST)));
         }
+        if config.transport == TransportChoice::Json2 && version < Version::JSON2 {
+            return Err(Error::Config(format!("Odoo {version} has no JSON-2, it came with {}", Version::JSON2)));
+        }
         let json2 = match config.transport {
             TransportChoice::Auto => version >= Version::JSON2,
             TransportChoice::Json2 => true,

@@ -1,5 +1,7 @@
 //! What the replayed Odoo does beside answering: webhooks, failures on demand, the account of what arrived.
 
+#![expect(clippy::unwrap_used, reason = "a promise that does not hold ends the test")]
+
 use std::{
     sync::{
         Arc,
@@ -17,6 +19,8 @@ use odoo::{
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+type Check = fn(&Error) -> bool;
 
 /// Every look at the clock is a second and a bit later, so that write dates differ.
 fn clock() -> Clock {
@@ -138,7 +142,7 @@ async fn failures_come_as_told_and_then_end() {
     let client = Client::connect(odoo.config()).await.unwrap();
     let new = transfer("t1");
     client.draft_transfer(&transfer("t0")).await.unwrap();
-    let table: [(Failure, fn(&Error) -> bool); 3] = [
+    let table: [(Failure, Check); 3] = [
         (Failure::Serialization, |e| matches!(e, Error::Serialization { .. }) && e.is_retryable()),
         (Failure::Unavailable, |e| matches!(e, Error::Unavailable { .. }) && e.is_retryable()),
         (Failure::Unauthorized, |e| matches!(e, Error::Unauthorized)),

@@ -4,9 +4,10 @@
 //! missing record, `false` for nothing, seconds in the API against microseconds in webhooks, `load` with its lost
 //! race inside a 200, the page for an unknown database, and the webhook posts that a stock adjustment causes.
 //!
-//! It is no Odoo. It knows only the models that the typed verbs touch and the methods that [`crate::Client`] calls; transfers stay
-//! drafts; locations do not nest; there are no access rights but the key, no JSON-RPC, no computed stock, and
-//! only `stock.quant` has a webhook rule. What it does not know it refuses, as Odoo would refuse an unknown name.
+//! It is no Odoo. It knows only the models that the typed verbs touch and the methods that [`crate::Client`] calls;
+//! transfers stay drafts; locations do not nest; there are no access rights but the key, no JSON-RPC, no computed
+//! stock; only `stock.quant` has a webhook rule; and calls follow one another, so that a race is lost only when
+//! [`Failure::Serialization`] says so. What it does not know it refuses, as Odoo would refuse an unknown name.
 //!
 //! ```no_run
 //! # async fn demo(scene: odoo::replay::Scene, clock: odoo::replay::Clock) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,5 @@
-//! The models and fields of Odoo 19 that the replay knows, with their real types and duties.
+//! The models and fields of Odoo 19 that the replay knows, with their real types and duties; only in `mail.*` all
+//! texts are `char` and all links by number are `integer`.
 
 /// Odoo's field types, as far as they matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +65,10 @@ const MODELS: &[(&str, &[Column])] = &[
         "product.supplierinfo",
         &[
             must("partner_id", Many2one("res.partner")),
-            may("product_tmpl_id", Many2one("product.template")),
+            must("product_tmpl_id", Many2one("product.template")),
             may("product_id", Many2one("product.product")),
             must("delay", Integer),
-            must("price", Float),
+            may("price", Float),
             must("min_qty", Float),
             must("currency_id", Many2one("res.currency")),
             may("sequence", Integer),
