@@ -181,8 +181,9 @@ fn fill(pointer: &str, kind: Kind, value: impl Fn(&str) -> Option<String>) -> Re
     let mut filled = String::with_capacity(pointer.len());
     let mut rest = pointer;
     while let Some((before, tail)) = rest.split_once('{') {
-        let (name, after) = tail.split_once('}').unwrap_or((tail, ""));
-        let known = kind.identifiers().contains(&name).then(|| value(name)).flatten();
+        let closed = tail.split_once('}');
+        let (name, after) = closed.unwrap_or((tail, ""));
+        let known = (closed.is_some() && kind.identifiers().contains(&name)).then(|| value(name)).flatten();
         let (pointer, variable) = (pointer.to_owned(), name.to_owned());
         let value = known.ok_or(InvalidPointer::Variable { pointer, variable, kind })?;
         filled.extend([before, &value]);

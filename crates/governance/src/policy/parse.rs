@@ -174,7 +174,7 @@ mod tests {
     fn a_wrong_shape_names_row_and_field() {
         let cases = [
             ("{ask: {role: ops}, decide_within: soon}", "/rows/0/then/steps/0/decide_within", "4h"),
-            ("{ask: {role: Ops}, decide_within: 1h}", "/rows/0/then/steps/0/ask", "lower-case"),
+            ("{ask: {role: Ops}, decide_within: 1h}", "/rows/0/then/steps/0/ask/role", "lower-case"),
             ("{ask: {}, decide_within: 1h}", "/rows/0/then/steps/0/ask", "either role or people"),
             (
                 "{ask: {role: ops}, decide_within: 1h, at_timeout: approve}",
