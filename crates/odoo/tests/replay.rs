@@ -196,6 +196,7 @@ async fn seeded_receipts_are_on_their_way() {
     assert_eq!(moves.len(), 1);
     assert_eq!((moves[0].quantity, moves[0].origin.as_deref()), (48.0, Some("P00003")));
     assert_eq!(moves[0].date.to_string(), "2026-11-28T08:00:00Z");
+    assert_eq!(moves[0].picking.as_ref().unwrap().name, "S2/IN/00001");
     assert_eq!(client.products(&[1]).await.unwrap()[0].category.as_ref().unwrap().name, "Dairy");
 }
 

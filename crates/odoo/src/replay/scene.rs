@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     ReplayError,
-    tables::{Fault, Tables, micros, row},
+    tables::{Fault, Row, Tables, micros, row},
 };
 
 /// What the replayed Odoo holds at start. Records are named by SKU and warehouse code; Odoo's ids follow the order.
@@ -106,11 +106,7 @@ impl Scene {
 
 impl Seeding {
     fn add(&mut self, model: &str, values: Value) -> Result<i64, ReplayError> {
-        let refused = |fault: Fault| ReplayError::Unknown {
-            what: "valid record for",
-            name: format!("{model}: {}", fault.message),
-        };
-        self.tables.create(model, &row(values), self.now).map_err(refused)
+        self.tables.create(model, &row(values), self.now).map_err(|fault| refused(model, fault))
     }
 
     fn named(&mut self, model: &str, name: &str) -> Result<i64, ReplayError> {
@@ -147,7 +143,7 @@ impl Seeding {
         let id = self.add("stock.warehouse", json!({"code": code, "name": name, "lot_stock_id": home}))?;
         let link = row(json!({"warehouse_id": id}));
         let linked = self.tables.write("stock.location", &[home], &link, self.now);
-        debug_assert!(linked.is_ok());
+        linked.map_err(|fault| refused("stock.location", fault))?;
         for (kind, label) in [("incoming", "Receipts"), ("internal", "Internal Transfers")] {
             let label = format!("{name}: {label}");
             self.add("stock.picking.type", json!({"name": label, "code": kind, "warehouse_id": id}))?;
@@ -189,11 +185,9 @@ impl Seeding {
 
     fn receipt(&mut self, seed: &ReceiptSeed) -> Result<(), ReplayError> {
         let (product, home) = (self.product_id(&seed.sku)?, self.home(&seed.warehouse)?);
-        let kind = self
-            .tables
-            .rows("stock.picking.type")
-            .find(|kind| kind["code"] == "incoming")
-            .map(|kind| kind["id"].clone());
+        let warehouse = self.tables.id_by("stock.warehouse", "code", &seed.warehouse);
+        let arrives = |kind: &&Row| kind["code"] == "incoming" && kind["warehouse_id"].as_i64() == warehouse;
+        let kind = self.tables.rows("stock.picking.type").find(arrives).map(|kind| kind["id"].clone());
         let route =
             json!({"location_id": self.vendors, "location_dest_id": home, "origin": seed.origin, "state": "assigned"});
         let mut picking = row(route.clone());
@@ -204,4 +198,8 @@ impl Seeding {
             "product_uom": self.unit, "date": micros(seed.due), "date_deadline": micros(seed.due)})));
         self.add("stock.move", Value::Object(line)).map(drop)
     }
+}
+
+fn refused(model: &str, fault: Fault) -> ReplayError {
+    ReplayError::Unknown { what: "valid record for", name: format!("{model}: {}", fault.message) }
 }

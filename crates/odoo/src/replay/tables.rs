@@ -67,14 +67,24 @@ impl Tables {
             let text = format!("Missing required value for the field '{0}' ({0}).\nModel: '{name}'", missing.name);
             return Err(Fault::new(422, "odoo.exceptions.ValidationError", text));
         }
-        let table = self.rows.entry(name).or_default();
-        let id = table.last_key_value().map_or(1, |(last, _)| last + 1);
-        row.extend([("id".into(), json!(id)), ("write_date".into(), json!(micros(now)))]);
-        if name == "stock.picking" && row["name"] == Value::Bool(false) {
-            row.insert("name".into(), json!(format!("WH/INT/{id:05}")));
+        let id = self.rows.get(name).and_then(BTreeMap::last_key_value).map_or(1, |(last, _)| last + 1);
+        if name == "stock.picking" {
+            row.insert("name".into(), json!(self.picking_name(id, &row)));
         }
-        table.insert(id, row);
+        row.extend([("id".into(), json!(id)), ("write_date".into(), json!(micros(now)))]);
+        self.rows.entry(name).or_default().insert(id, row);
         Ok(id)
+    }
+
+    /// `WH/INT/00007`: warehouse, kind, number.
+    fn picking_name(&self, id: i64, picking: &Row) -> String {
+        let linked = |row: &Row, model, field: &str| self.row(model, row[field].as_i64()?).cloned();
+        let kind = linked(picking, "stock.picking.type", "picking_type_id").unwrap_or_default();
+        let short = if kind.get("code").is_some_and(|code| code == "incoming") { "IN" } else { "INT" };
+        let warehouse =
+            kind.contains_key("warehouse_id").then(|| linked(&kind, "stock.warehouse", "warehouse_id")).flatten();
+        let code = warehouse.as_ref().and_then(|row| row["code"].as_str()).unwrap_or("WH");
+        format!("{code}/{short}/{id:05}")
     }
 
     /// # Errors
