@@ -126,8 +126,8 @@ async fn a_slow_or_absent_server_is_a_retryable_transport_error() {
     let error = refusal_over_json2(ResponseTemplate::new(200).set_delay(Duration::from_secs(2))).await;
     assert!(matches!(&error, Error::Transport(cause) if cause.is_timeout()), "{error:?}");
     assert!(error.is_retryable());
-    let nowhere =
-        OdooConfig { base_url: "http://127.0.0.1:1".into(), ..config(&odoo_19().await, TransportChoice::Auto) };
+    let server = odoo_19().await;
+    let nowhere = OdooConfig { base_url: "http://127.0.0.1:1".into(), ..config(&server, TransportChoice::Auto) };
     let error = Client::connect(nowhere).await.unwrap_err();
     assert!(matches!(&error, Error::Transport(cause) if cause.is_connect()), "{error:?}");
 }
@@ -277,8 +277,9 @@ async fn a_configuration_that_cannot_work_is_refused() {
     }
     let no_login = OdooConfig { login: None, transport: TransportChoice::JsonRpc, ..good() };
     assert!(matches!(Client::connect(no_login).await.unwrap_err(), Error::Config(_)));
-    let json2_on_18 = config(&odoo_18().await, TransportChoice::Json2);
-    assert!(matches!(Client::connect(json2_on_18).await.unwrap_err(), Error::Config(_)));
+    let older = odoo_18().await;
+    let error = Client::connect(config(&older, TransportChoice::Json2)).await.unwrap_err();
+    assert!(matches!(error, Error::Config(_)), "{error:?}");
     let client = Client::connect(good()).await.unwrap();
     let missing_mock = client.search_read("x.y", &Domain::all(), &["id"], "", 1).await.unwrap_err();
     assert!(matches!(missing_mock, Error::Html { status: 404, .. }), "an empty 404 is no answer of Odoo");

@@ -78,12 +78,10 @@ impl Tables {
 
     /// `WH/INT/00007`: warehouse, kind, number.
     fn picking_name(&self, id: i64, picking: &Row) -> String {
-        let linked = |row: &Row, model, field: &str| self.row(model, row[field].as_i64()?).cloned();
-        let kind = linked(picking, "stock.picking.type", "picking_type_id").unwrap_or_default();
-        let short = if kind.get("code").is_some_and(|code| code == "incoming") { "IN" } else { "INT" };
-        let warehouse =
-            kind.contains_key("warehouse_id").then(|| linked(&kind, "stock.warehouse", "warehouse_id")).flatten();
-        let code = warehouse.as_ref().and_then(|row| row["code"].as_str()).unwrap_or("WH");
+        let kind = picking["picking_type_id"].as_i64().and_then(|id| self.row("stock.picking.type", id));
+        let short = if kind.is_some_and(|kind| kind["code"] == "incoming") { "IN" } else { "INT" };
+        let warehouse = kind.and_then(|kind| self.row("stock.warehouse", kind["warehouse_id"].as_i64()?));
+        let code = warehouse.and_then(|warehouse| warehouse["code"].as_str()).unwrap_or("WH");
         format!("{code}/{short}/{id:05}")
     }
 
@@ -96,11 +94,9 @@ impl Tables {
         }
         let mut stamped = values.clone();
         stamped.insert("write_date".into(), json!(micros(now)));
-        for row in self.rows.iter_mut().filter(|(name, _)| **name == model_name).flat_map(|(_, table)| table.iter_mut())
-        {
-            if ids.contains(row.0) {
-                row.1.extend(stamped.clone());
-            }
+        let table = self.rows.get_mut(model_name).into_iter().flat_map(BTreeMap::iter_mut);
+        for (_, row) in table.filter(|(id, _)| ids.contains(id)) {
+            row.extend(stamped.clone());
         }
         Ok(())
     }
