@@ -1,0 +1,476 @@
+//! Settings from layers: the embedded `default.yaml`, files, the environment. What is wrong is reported all at once.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use config::{Config, Environment, File, FileFormat, Source, Value, ValueKind};
+use secrecy::SecretString;
+use serde::{Deserialize, de::DeserializeOwned};
+
+/// The documented defaults, as `steward` prints them.
+pub const DEFAULT_YAML: &str = include_str!("../default.yaml");
+
+/// Sections that belong to one service each; read by [`Settings::section`].
+const SERVICE_SECTIONS: [&str; 4] = ["scoring", "approvals", "supply", "notify"];
+const COMMON_SECTIONS: [&str; 9] =
+    ["public_url", "http", "store", "bus", "relay", "shared", "auth", "outgoing", "telemetry"];
+/// Keys whose environment value is split at commas.
+const LIST_KEYS: [&str; 2] = ["outgoing.allow", "outgoing.callback_allow"];
+/// Bounds the search for further errors in one section; a file worse than this is not worth listing.
+const MOST_ERRORS: usize = 50;
+
+/// Everything wrong with the configuration, one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// `http.workers: invalid type ... (in steward.yaml)`
+    pub problems: Vec<String>,
+}
+
+impl ConfigError {
+    #[must_use]
+    pub fn one(problem: impl Into<String>) -> Self {
+        Self { problems: vec![problem.into()] }
+    }
+
+    /// Both errors' lines, so that several services report together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.problems.extend(other.problems);
+        self
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} error(s):", self.problems.len())?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The whole configuration: the chassis' part typed, the services' parts still raw.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub common: CommonSettings,
+    services: HashMap<&'static str, Value>,
+}
+
+/// What the chassis itself needs; the keys are documented in `default.yaml`.
+#[derive(Clone, Debug)]
+pub struct CommonSettings {
+    /// Empty, or a base URL without a slash at the end.
+    pub public_url: String,
+    pub http: HttpSettings,
+    pub store: StoreSettings,
+    pub bus: BusSettings,
+    pub relay: RelaySettings,
+    pub shared: SharedSettings,
+    pub auth: AuthSettings,
+    pub outgoing: OutgoingSettings,
+    pub telemetry: TelemetrySettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    pub listen: String,
+    pub workers: usize,
+    pub body_limit_bytes: usize,
+    pub rate_limit_per_minute: u32,
+    pub drain_seconds: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    url: Option<SecretString>,
+    url_file: Option<SecretFile>,
+    pub data_dir: PathBuf,
+    pub max_connections: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusSettings {
+    url: Option<SecretString>,
+    url_file: Option<SecretFile>,
+    pub prefetch: u16,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelaySettings {
+    pub retry_seconds: Vec<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedSettings {
+    redis_url: Option<SecretString>,
+    redis_url_file: Option<SecretFile>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthSettings {
+    pub keys_file: Option<PathBuf>,
+    pub session_secret_file: Option<SecretFile>,
+    pub session_hours: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutgoingSettings {
+    pub allow: Vec<String>,
+    pub callback_allow: Vec<String>,
+    pub timeout_seconds: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySettings {
+    pub log_format: LogFormat,
+    pub log_filter: String,
+    pub otlp_endpoint: Option<String>,
+    pub sample_ratio: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+impl StoreSettings {
+    /// URL of PostgreSQL; `None` means SQLite in `data_dir`.
+    ///
+    /// # Errors
+    /// When `url_file` cannot be read.
+    pub fn url(&self) -> Result<Option<SecretString>, ConfigError> {
+        prefer_file(self.url.as_ref(), self.url_file.as_ref())
+    }
+}
+
+impl BusSettings {
+    /// URL of RabbitMQ; `None` means the bus in process.
+    ///
+    /// # Errors
+    /// When `url_file` cannot be read.
+    pub fn url(&self) -> Result<Option<SecretString>, ConfigError> {
+        prefer_file(self.url.as_ref(), self.url_file.as_ref())
+    }
+}
+
+impl SharedSettings {
+    /// URL of Redis; `None` means in process.
+    ///
+    /// # Errors
+    /// When `redis_url_file` cannot be read.
+    pub fn redis_url(&self) -> Result<Option<SecretString>, ConfigError> {
+        prefer_file(self.redis_url.as_ref(), self.redis_url_file.as_ref())
+    }
+}
+
+fn prefer_file(inline: Option<&SecretString>, file: Option<&SecretFile>) -> Result<Option<SecretString>, ConfigError> {
+    use secrecy::ExposeSecret;
+    match file {
+        Some(file) => file.read().map(Some),
+        None => Ok(inline.filter(|secret| !secret.expose_secret().is_empty()).cloned()),
+    }
+}
+
+/// A mounted file that holds one secret. Parsing proves that it can be read; the secret itself is not kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "PathBuf")]
+pub struct SecretFile(PathBuf);
+
+impl SecretFile {
+    /// The secret as it is now, without the line end.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&self) -> Result<SecretString, ConfigError> {
+        let text = std::fs::read_to_string(&self.0)
+            .map_err(|error| ConfigError::one(format!("cannot read secret file {}: {error}", self.0.display())))?;
+        Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+    }
+}
+
+impl TryFrom<PathBuf> for SecretFile {
+    type Error = String;
+
+    fn try_from(path: PathBuf) -> Result<Self, String> {
+        let file = Self(path);
+        file.read().map_err(|error| error.problems.join(", "))?;
+        Ok(file)
+    }
+}
+
+impl Settings {
+    /// The layers of a real process: defaults, `files` in order, the process' environment.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn load(files: &[PathBuf]) -> Result<Self, ConfigError> {
+        Self::layered(files, &[], None)
+    }
+
+    /// Defaults and one YAML text over them; for tests and for `steward up`. The environment is not read.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
+        Self::layered(&[], &[yaml], Some(HashMap::new()))
+    }
+
+    /// As [`Settings::load`], with YAML texts between the defaults and the files: a program's own embedded defaults.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn load_over(yaml: &[&str], files: &[PathBuf]) -> Result<Self, ConfigError> {
+        Self::layered(files, yaml, None)
+    }
+
+    fn layered(
+        files: &[PathBuf],
+        texts: &[&str],
+        environment: Option<HashMap<String, String>>,
+    ) -> Result<Self, ConfigError> {
+        let mut errors = Vec::new();
+        let mut builder = Config::builder().add_source(File::from_str(DEFAULT_YAML, FileFormat::Yaml));
+        for text in texts {
+            builder = builder.add_source(File::from_str(text, FileFormat::Yaml));
+        }
+        for file in files {
+            match readable(file) {
+                Ok(()) => builder = builder.add_source(File::from(file.as_path()).format(FileFormat::Yaml)),
+                Err(error) => errors.push(error),
+            }
+        }
+        let mut env = Environment::with_prefix("STEWARD")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .source(environment);
+        for key in LIST_KEYS {
+            env = env.with_list_parse_key(key);
+        }
+        // `collect` keeps each value's origin, deserializing into a tree would lose it.
+        let tree = match builder.add_source(env).build().and_then(|layers| layers.collect()) {
+            Ok(tree) => tree,
+            Err(error) => {
+                errors.push(error.to_string());
+                return Err(ConfigError { problems: errors });
+            }
+        };
+        Self::parse(tree, errors)
+    }
+
+    fn parse(mut sections: config::Map<String, Value>, mut errors: Vec<String>) -> Result<Self, ConfigError> {
+        let known = || COMMON_SECTIONS.iter().chain(&SERVICE_SECTIONS).copied();
+        let mut unknown: Vec<&String> = sections.keys().filter(|key| !known().any(|name| name == key.as_str())).collect();
+        unknown.sort();
+        errors.extend(unknown.into_iter().map(|key| format!("{key}: unknown key{}", nearest(key, known()))));
+
+        let mut take = |name: &str| sections.remove(name).unwrap_or_else(|| Value::new(None, ValueKind::Nil));
+        let services = SERVICE_SECTIONS.iter().map(|name| (*name, take(name))).collect();
+        let mut collect = Collect { errors };
+        let parts = (
+            collect.section::<String>("public_url", take("public_url")),
+            collect.section::<HttpSettings>("http", take("http")),
+            collect.section::<StoreSettings>("store", take("store")),
+            collect.section::<BusSettings>("bus", take("bus")),
+            collect.section::<RelaySettings>("relay", take("relay")),
+            collect.section::<SharedSettings>("shared", take("shared")),
+            collect.section::<AuthSettings>("auth", take("auth")),
+            collect.section::<OutgoingSettings>("outgoing", take("outgoing")),
+            collect.section::<TelemetrySettings>("telemetry", take("telemetry")),
+        );
+        if let (
+            Some(public_url),
+            Some(http),
+            Some(store),
+            Some(bus),
+            Some(relay),
+            Some(shared),
+            Some(auth),
+            Some(mut outgoing),
+            Some(mut telemetry),
+        ) = parts
+        {
+            // `STEWARD__OUTGOING__ALLOW=` arrives as a list of one empty text.
+            outgoing.allow.retain(|entry| !entry.is_empty());
+            outgoing.callback_allow.retain(|entry| !entry.is_empty());
+            telemetry.otlp_endpoint = telemetry.otlp_endpoint.filter(|endpoint| !endpoint.is_empty());
+            let public_url = public_url.trim_end_matches('/').to_owned();
+            let common = CommonSettings { public_url, http, store, bus, relay, shared, auth, outgoing, telemetry };
+            collect.errors.extend(common.violations());
+            if collect.errors.is_empty() {
+                return Ok(Self { common, services });
+            }
+        }
+        Err(ConfigError { problems: collect.errors })
+    }
+
+    /// A service's own section, `T` with `deny_unknown_fields` and serde defaults.
+    ///
+    /// # Errors
+    /// Everything wrong in that section; also when `name` is none of `scoring`, `approvals`, `supply`, `notify`.
+    pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, ConfigError> {
+        let Some(raw) = self.services.get(name) else {
+            return Err(ConfigError::one(format!("{name}: no such section")));
+        };
+        let mut collect = Collect { errors: Vec::new() };
+        match collect.section(name, raw.clone()) {
+            Some(value) if collect.errors.is_empty() => Ok(value),
+            _ => Err(ConfigError { problems: collect.errors }),
+        }
+    }
+}
+
+fn readable(file: &Path) -> Result<(), String> {
+    std::fs::File::open(file).map(drop).map_err(|error| format!("cannot read {}: {error}", file.display()))
+}
+
+impl CommonSettings {
+    /// Values that parse but are outside their limits.
+    fn violations(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut range = |key: &str, value: u64, low: u64, high: u64| {
+            if !(low..=high).contains(&value) {
+                found.push(format!("{key}: must be {low} to {high}, is {value}"));
+            }
+        };
+        range("http.workers", self.http.workers as u64, 0, 256);
+        range("http.body_limit_bytes", self.http.body_limit_bytes as u64, 1024, 16 << 20);
+        range("http.drain_seconds", self.http.drain_seconds, 1, 600);
+        range("store.max_connections", self.store.max_connections.into(), 2, 200);
+        range("bus.prefetch", self.bus.prefetch.into(), 1, 2000);
+        range("relay.retry_seconds (how many)", self.relay.retry_seconds.len() as u64, 1, 20);
+        range("auth.session_hours", self.auth.session_hours.into(), 1, 168);
+        range("outgoing.timeout_seconds", self.outgoing.timeout_seconds, 1, 15);
+        if !(0.0..=1.0).contains(&self.telemetry.sample_ratio) {
+            found.push(format!("telemetry.sample_ratio: must be 0 to 1, is {}", self.telemetry.sample_ratio));
+        }
+        if self.relay.retry_seconds.iter().any(|delay| !(0.0..=86_400.0).contains(delay)) {
+            found.push("relay.retry_seconds: each must be 0 to 86400".to_owned());
+        }
+        let is_http = |text: &str| url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if !self.public_url.is_empty() && !is_http(&self.public_url) {
+            found.push(format!("public_url: must be an http(s) URL, is {:?}", self.public_url));
+        }
+        if let Some(endpoint) = self.telemetry.otlp_endpoint.as_ref().filter(|endpoint| !is_http(endpoint)) {
+            found.push(format!("telemetry.otlp_endpoint: must be an http(s) URL, is {endpoint:?}"));
+        }
+        for entry in self.outgoing.callback_allow.iter().filter(|entry| !is_http(entry)) {
+            found.push(format!("outgoing.callback_allow: must hold http(s) URLs, holds {entry:?}"));
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.telemetry.log_filter) {
+            found.push(format!("telemetry.log_filter: {error}"));
+        }
+        found
+    }
+}
+
+/// Deserializes sections and keeps every error. Serde stops at the first one of a struct, so the offending value is
+/// taken out of the tree and the section is read again.
+struct Collect {
+    errors: Vec<String>,
+}
+
+impl Collect {
+    fn section<T: DeserializeOwned>(&mut self, name: &str, mut raw: Value) -> Option<T> {
+        // A section written as `http:` alone is an empty one.
+        if matches!(raw.kind, ValueKind::Nil) {
+            raw.kind = ValueKind::Table(config::Map::new());
+        }
+        let mut removed: Vec<Vec<String>> = Vec::new();
+        for _ in 0..MOST_ERRORS {
+            let error = match serde_path_to_error::deserialize::<_, T>(raw.clone()) {
+                Ok(value) => return removed.is_empty().then_some(value),
+                Err(error) => error,
+            };
+            let mut keys: Vec<String> = error.path().iter().map(ToString::to_string).collect();
+            let mut message = innermost(error.inner());
+            if let Some((field, hint)) = field_error(&message) {
+                let missing = message.starts_with("missing");
+                if keys.last() != Some(&field) {
+                    keys.push(field);
+                }
+                if removed.contains(&keys) {
+                    return None; // Missing because it was taken out above: all else has been seen.
+                }
+                message = if missing { "is required".to_owned() } else { format!("unknown key{hint}") };
+            }
+            self.report(name, &keys, &message, &raw);
+            if !remove(&mut raw, &keys) {
+                return None;
+            }
+            removed.push(keys);
+        }
+        None
+    }
+
+    fn report(&mut self, section: &str, keys: &[String], message: &str, raw: &Value) {
+        let path = std::iter::once(section).chain(keys.iter().map(String::as_str)).collect::<Vec<_>>().join(".");
+        let origin = find(raw, keys).and_then(Value::origin).map_or(String::new(), |origin| format!(" (in {origin})"));
+        self.errors.push(format!("{path}: {message}{origin}"));
+    }
+}
+
+/// The message without the key and origin that `config` appends: ours name the whole path.
+fn innermost(error: &config::ConfigError) -> String {
+    match error {
+        config::ConfigError::At { error, .. } => innermost(error),
+        config::ConfigError::NotFound(key) => format!("missing field `{key}`"),
+        config::ConfigError::Type { unexpected, expected, .. } => {
+            format!("invalid type: {unexpected}, expected {expected}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Field and hint of serde's "unknown field `x`, expected one of `a`, `b`" and "missing field `x`".
+fn field_error(message: &str) -> Option<(String, String)> {
+    let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("missing field "))?;
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    let field = quoted.next()?.to_owned();
+    let hint = nearest(&field, quoted);
+    Some((field, hint))
+}
+
+fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
+    known
+        .map(|name| (strsim::jaro_winkler(key, name), name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(similarity, _)| *similarity > 0.7)
+        .map_or_else(String::new, |(_, name)| format!(", did you mean {name:?}?"))
+}
+
+fn find<'a>(value: &'a Value, keys: &[String]) -> Option<&'a Value> {
+    keys.iter().try_fold(value, |value, key| match &value.kind {
+        ValueKind::Table(table) => table.get(key),
+        _ => None,
+    })
+}
+
+fn remove(value: &mut Value, keys: &[String]) -> bool {
+    match (keys, &mut value.kind) {
+        ([last], ValueKind::Table(table)) => table.remove(last).is_some(),
+        ([first, rest @ ..], ValueKind::Table(table)) => table.get_mut(first).is_some_and(|inner| {
+            // A bad list item takes its list along.
+            remove(inner, rest) || { inner.kind = ValueKind::Nil; true }
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;
