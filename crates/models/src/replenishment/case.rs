@@ -1,12 +1,12 @@
 //! Everything the model makes of one request, estimated once: demand, lead time, receipts, margin; and the urgency
 //! formula over them.
 
-use contracts::{Money, facts::Item};
+use contracts::{Facts, Money, facts::Item};
 
 use super::{
     demand::{Demand, days_between},
     lead_time::LeadTimes,
-    parameters::{Parameters, UrgencyParameters},
+    parameters::{Parameters, Sufficiency, UrgencyParameters},
     position::{Outlook, Receipt, receipts},
     types::Request,
 };
@@ -27,32 +27,40 @@ impl<'a> Case<'a> {
     /// Names every fact without which the model does not guess.
     pub(super) fn read(request: &'a Request, parameters: &'a Parameters) -> Result<Self, Vec<Missing>> {
         let facts = &request.facts;
-        let mut missing = Vec::new();
         let demand = Demand::estimate(facts, &parameters.demand);
-        let least = parameters.sufficiency.in_stock_days;
-        if demand.in_stock_days < least {
-            let detail = format!("needs {least} days in stock to know the demand, has {}", demand.in_stock_days);
-            missing.push(Missing { pointer: "/facts/demand/units".to_owned(), detail });
-        }
-        let length = i64::try_from(facts.demand.units.len()).unwrap_or(i64::MAX);
-        let silent = days_between(facts.demand.first_day, demand.today) - length;
-        let stale = parameters.sufficiency.stale_days;
-        if silent > stale {
-            let detail = format!("ends {silent} days before the facts were read; at most {stale} can be bridged");
-            missing.push(Missing { pointer: "/facts/demand/units".to_owned(), detail });
-        }
-        let Some(lead_times) = LeadTimes::estimate(&facts.lead_time, &parameters.lead_time) else {
+        let mut missing = lacking(facts, &demand, &parameters.sufficiency);
+        let lead_times = LeadTimes::estimate(&facts.lead_time, &parameters.lead_time);
+        if lead_times.is_none() {
             let detail = "needs lead times of past receipts, or promised_days".to_owned();
             missing.push(Missing { pointer: "/facts/lead_time/seen_days".to_owned(), detail });
-            return Err(missing);
-        };
-        if !missing.is_empty() {
-            return Err(missing);
         }
+        let Some(lead_times) = lead_times.filter(|_| missing.is_empty()) else { return Err(missing) };
         let receipts = receipts(facts, &demand);
         let stake = Stake::of(&facts.item, &parameters.urgency);
         Ok(Self { request, parameters, demand, lead_times, receipts, stake })
     }
+}
+
+/// What the sales history lacks to know the demand.
+fn lacking(facts: &Facts, demand: &Demand<'_>, needs: &Sufficiency) -> Vec<Missing> {
+    let days = facts.demand.units.len();
+    let silent = days_between(facts.demand.first_day, demand.today) - i64::try_from(days).unwrap_or(i64::MAX);
+    let mut missing = Vec::new();
+    let mut lack = |lacks: bool, pointer: &str, detail: &dyn Fn() -> String| {
+        if lacks {
+            missing.push(Missing { pointer: pointer.to_owned(), detail: detail() });
+        }
+    };
+    lack(days < needs.history_days, "/facts/demand/units", &|| {
+        format!("needs {} days of sales, has {days}", needs.history_days)
+    });
+    lack(demand.in_stock_days < needs.in_stock_days, "/facts/demand/out_of_stock", &|| {
+        format!("needs {} days in stock for half the day or more, has {}", needs.in_stock_days, demand.in_stock_days)
+    });
+    lack(silent > needs.stale_days, "/facts/demand/first_day", &|| {
+        format!("sales end {silent} days before the facts were read, at most {} can be bridged", needs.stale_days)
+    });
+    missing
 }
 
 /// What one lost unit means.

@@ -1,7 +1,8 @@
 //! Daily demand from sales that stock-outs have cut short, and its distribution over any stretch of days ahead.
 //!
-//! Sales of a day without stock say nothing of demand. A day in stock for share `e` is therefore an observation of
-//! the rate `units / e` with weight `e^censoring`; what is left of the history gives a level (exponentially weighted),
+//! Sales of a day without stock say nothing of demand. A day in stock for share `e` saw `e^exposure` of the day's
+//! demand (less is missed than hours are, because stock runs out late in the day) and is trusted `e^trust`; what is
+//! left of the history gives a level (exponentially weighted),
 //! a weekday profile, a promotion uplift (both shrunk towards what is usual) and a dispersion. Demand over `M`
 //! expected units is negative binomial with variance `dispersion·M + uncertainty·M²`: independent days add up
 //! linearly, an error in the level hits all days alike.
@@ -17,6 +18,9 @@ const WEEK: usize = 7;
 const IN_STOCK: f64 = 0.5;
 /// Shortest part of a day in stock from which a rate can be read at all (one hour of sixteen is noise).
 const READABLE: f64 = 0.1;
+
+/// Highest uplift believed. Stronger ones are articles that hardly sell without promotion, read from next to nothing.
+const MOST_UPLIFT: f64 = 20.0;
 
 /// What is known of demand, enough to say its distribution over any horizon.
 #[derive(Clone, Debug)]
@@ -42,9 +46,9 @@ pub(super) struct Demand<'a> {
 #[derive(Clone, Copy)]
 struct Day {
     units: f64,
-    /// `e^(censoring - 1)`: what units are weighed by, so that units / exposure is the rate.
+    /// Weight of the day.
     trust: f64,
-    /// `e^censoring`.
+    /// Share of the day's demand that stock was there for.
     exposure: f64,
     promotion: bool,
     weekday: usize,
@@ -82,16 +86,16 @@ impl Demand<'_> {
 
     pub(super) fn estimate<'a>(facts: &'a Facts, parameters: &DemandParameters) -> Demand<'a> {
         let history = &facts.demand;
-        let days = || Days::new(history, parameters.censoring);
-        let average = rate(days().filter(|day| !day.promotion)).or_else(|| rate(days())).unwrap_or(0.0);
-        let uplift = uplift(days(), average, parameters);
-        let weekday = weekdays(days(), average, uplift, parameters.weekday_prior_days);
+        let days = readable(history, parameters);
+        let average = rate(days.iter().filter(|day| !day.promotion)).or_else(|| rate(days.iter())).unwrap_or(0.0);
+        let uplift = uplift(&days, average, parameters);
+        let weekday = weekdays(&days, average, uplift, parameters.weekday_prior_days);
         let factor = |day: &Day| weekday[day.weekday] * if day.promotion { uplift } else { 1.0 };
 
         let (mut units, mut expected, mut squared, mut weight) = (parameters.level_prior_units, 0.0, 0.0, 1.0);
         let (mut all_units, mut all_expected) = (0.0, 0.0);
-        for day in days().rev() {
-            let expects = day.exposure * factor(&day);
+        for day in days.iter().rev() {
+            let expects = day.trust * day.exposure * factor(day);
             units += weight * day.trust * day.units;
             expected += weight * expects;
             squared += weight * weight * expects;
@@ -100,7 +104,7 @@ impl Demand<'_> {
             weight *= parameters.decay;
         }
         let level = if expected > 0.0 { units / expected } else { 0.0 };
-        let dispersion = dispersion(days(), level, factor, parameters);
+        let dispersion = dispersion(&days, level, factor, parameters);
         // Relative variance of a weighted mean of counts with that dispersion.
         let estimation = if level > 0.0 { dispersion * squared / (level * expected * expected) } else { 0.0 };
         let in_stock = |share: &&f64| 1.0 - **share >= IN_STOCK;
@@ -109,7 +113,7 @@ impl Demand<'_> {
             _ => history.out_of_stock.iter().filter(in_stock).count(),
         };
         let (today, skipped) = today(facts);
-        let first = today.weekday().to_monday_zero_offset();
+        let first = monday_is_zero(today);
         Demand {
             level,
             long_run_level: if all_expected > 0.0 { all_units / all_expected } else { level },
@@ -119,7 +123,7 @@ impl Demand<'_> {
             promotion_ahead: history.promotion_ahead.get(skipped..).unwrap_or_default(),
             dispersion,
             uncertainty: parameters.drift + estimation,
-            ahead: std::array::from_fn(|i| weekday[(first.unsigned_abs() as usize + i) % WEEK]),
+            ahead: std::array::from_fn(|i| weekday[(first + i) % WEEK]),
         }
     }
 }
@@ -141,26 +145,27 @@ pub(super) fn days_between(from: Date, to: Date) -> i64 {
 }
 
 /// Units per day of exposure; `None` without any exposure.
-fn rate(days: impl Iterator<Item = Day>) -> Option<f64> {
-    let (units, exposure) =
-        days.fold((0.0, 0.0), |(units, exposure), day| (units + day.trust * day.units, exposure + day.exposure));
+fn rate<'a>(days: impl Iterator<Item = &'a Day>) -> Option<f64> {
+    let (units, exposure) = days.fold((0.0, 0.0), |(units, exposure), day| {
+        (units + day.trust * day.units, exposure + day.trust * day.exposure)
+    });
     (exposure > 0.0).then(|| units / exposure)
 }
 
 /// Ratio of promoted to ordinary days, with `uplift_prior_days` of the usual uplift mixed in.
-fn uplift(days: Days<'_>, average: f64, parameters: &DemandParameters) -> f64 {
+fn uplift(days: &[Day], average: f64, parameters: &DemandParameters) -> f64 {
     let (mut units, mut expected) =
         (parameters.uplift_prior_days * parameters.uplift_prior * average, parameters.uplift_prior_days * average);
-    for day in days.filter(|day| day.promotion) {
+    for day in days.iter().filter(|day| day.promotion) {
         units += day.trust * day.units;
-        expected += day.exposure * average;
+        expected += day.trust * day.exposure * average;
     }
     // A promotion is not planned to sell less; an apparent drop is noise.
-    if expected > 0.0 { (units / expected).max(1.0) } else { parameters.uplift_prior }
+    if expected > 0.0 { (units / expected).clamp(1.0, MOST_UPLIFT) } else { parameters.uplift_prior }
 }
 
 /// Factor of each weekday, Monday first, with `prior` average days mixed into each, normalised to a mean of 1.
-fn weekdays(days: Days<'_>, average: f64, uplift: f64, prior: f64) -> [f64; WEEK] {
+fn weekdays(days: &[Day], average: f64, uplift: f64, prior: f64) -> [f64; WEEK] {
     if average <= 0.0 {
         return [1.0; WEEK];
     }
@@ -168,7 +173,7 @@ fn weekdays(days: Days<'_>, average: f64, uplift: f64, prior: f64) -> [f64; WEEK
     let mut expected = units;
     for day in days {
         units[day.weekday] += day.trust * day.units;
-        expected[day.weekday] += day.exposure * average * if day.promotion { uplift } else { 1.0 };
+        expected[day.weekday] += day.trust * day.exposure * average * if day.promotion { uplift } else { 1.0 };
     }
     let factors: [f64; WEEK] = std::array::from_fn(|k| units[k] / expected[k]);
     let mean = factors.iter().sum::<f64>() / WEEK as f64;
@@ -176,66 +181,35 @@ fn weekdays(days: Days<'_>, average: f64, uplift: f64, prior: f64) -> [f64; WEEK
 }
 
 /// Variance-to-mean ratio of days around their expectation, by moments, at least that of a Poisson.
-fn dispersion(days: Days<'_>, level: f64, factor: impl Fn(&Day) -> f64, parameters: &DemandParameters) -> f64 {
+fn dispersion(days: &[Day], level: f64, factor: impl Fn(&Day) -> f64, parameters: &DemandParameters) -> f64 {
     let prior = parameters.dispersion_prior_days * level;
     let (mut squares, mut expected) = (parameters.dispersion_prior * prior, prior);
     for day in days {
-        // The same trust on both sides: a cut-short day counts for less, not for calm.
-        let share = day.exposure / day.trust;
-        let mean = level * factor(&day) * share;
+        let mean = level * factor(day) * day.exposure;
         squares += day.trust * (day.units - mean).powi(2);
         expected += day.trust * mean;
     }
     if expected > 0.0 { (squares / expected).max(1.0) } else { 1.0 }
 }
 
-/// Days of history from which a rate can be read.
-#[derive(Clone)]
-struct Days<'a> {
-    history: &'a DailyDemand,
-    range: std::ops::Range<usize>,
-    first_weekday: usize,
-    censoring: i32,
-}
-
-impl<'a> Days<'a> {
-    fn new(history: &'a DailyDemand, censoring: i32) -> Self {
-        let first_weekday = history.first_day.weekday().to_monday_zero_offset().unsigned_abs() as usize;
-        Self { history, range: 0..history.units.len(), first_weekday, censoring }
-    }
-
-    fn day(&self, index: usize) -> Option<Day> {
-        let share = 1.0 - self.history.out_of_stock.get(index).copied().unwrap_or(0.0);
-        let trust = share.powi(self.censoring - 1);
+/// Days of history from which a rate can be read, oldest first.
+fn readable(history: &DailyDemand, parameters: &DemandParameters) -> Vec<Day> {
+    let first_weekday = monday_is_zero(history.first_day);
+    let day = |(index, units): (usize, &f64)| {
+        let share = 1.0 - history.out_of_stock.get(index).copied().unwrap_or(0.0);
+        // Most days are in stock all day, and a power costs more than the rest of the day's work.
+        let power = |exponent: f64| if share < 1.0 { share.powf(exponent) } else { 1.0 };
         (share >= READABLE).then(|| Day {
-            units: self.history.units[index],
-            trust,
-            exposure: trust * share,
-            promotion: self.history.promotion.get(index).copied().unwrap_or(false),
-            weekday: (self.first_weekday + index) % WEEK,
+            units: *units,
+            trust: power(parameters.trust),
+            exposure: power(parameters.exposure),
+            promotion: history.promotion.get(index).copied().unwrap_or(false),
+            weekday: (first_weekday + index) % WEEK,
         })
-    }
+    };
+    history.units.iter().enumerate().filter_map(day).collect()
 }
 
-impl Iterator for Days<'_> {
-    type Item = Day;
-    fn next(&mut self) -> Option<Day> {
-        loop {
-            let index = self.range.next()?;
-            if let Some(day) = self.day(index) {
-                return Some(day);
-            }
-        }
-    }
-}
-
-impl DoubleEndedIterator for Days<'_> {
-    fn next_back(&mut self) -> Option<Day> {
-        loop {
-            let index = self.range.next_back()?;
-            if let Some(day) = self.day(index) {
-                return Some(day);
-            }
-        }
-    }
+fn monday_is_zero(date: Date) -> usize {
+    usize::from(date.weekday().to_monday_zero_offset().unsigned_abs())
 }

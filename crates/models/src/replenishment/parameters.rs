@@ -35,7 +35,9 @@ pub struct Parameters {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sufficiency {
-    /// Days in stock for at least half the day.
+    /// Days of history, in stock or not.
+    pub history_days: usize,
+    /// Days in stock for at least half the day. Far fewer: what is always sold out is what needs judging most.
     pub in_stock_days: u32,
     /// Most days between the end of the sales history and the moment of the facts.
     pub stale_days: i64,
@@ -47,8 +49,10 @@ pub struct Sufficiency {
 pub struct DemandParameters {
     /// Weight of a day relative to the next, newer one.
     pub decay: f64,
-    /// A day in stock for share `e` has weight `e^censoring`.
-    pub censoring: i32,
+    /// A day in stock for share `e` saw `e^exposure` of its demand.
+    pub exposure: f64,
+    /// The same day is trusted `e^trust`.
+    pub trust: f64,
     /// Days of average demand mixed into each weekday's factor.
     pub weekday_prior_days: f64,
     /// Expected uplift of a promotion before any was seen.

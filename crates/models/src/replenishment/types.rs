@@ -1,5 +1,7 @@
 //! Request and answer of the replenishment-priority model: the API's own types.
 
+use std::fmt;
+
 use contracts::{Action, Digest, Facts, FieldError, LocationId, Money, ProductId, RegionId, SupplierId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,10 @@ use crate::{Band, Contribution, Counterfactual, Missing, ModelRef, Score};
 const SERVICE_TARGETS: std::ops::RangeInclusive<f64> = 0.5..=0.999;
 /// Longest review period, in days. A year is beyond any replenishment cycle.
 const MAX_REVIEW_DAYS: f64 = 365.0;
+/// Most units of any one number. Beyond it a figure is a unit error, and exact counting in floats ends.
+const MAX_UNITS: f64 = 1e9;
+/// Longest lead or transfer time, in days.
+const MAX_DAYS: f64 = 3650.0;
 
 /// Judge one product at one location.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -49,6 +55,7 @@ impl Request {
     #[must_use]
     pub fn violations(&self) -> Vec<FieldError> {
         let mut found = self.facts.violations("/facts");
+        self.beyond_limits(&mut found);
         let options = &self.options;
         if !SERVICE_TARGETS.contains(&options.service_target) {
             found.push(FieldError::new("/options/service_target", "must be between 0.5 and 0.999"));
@@ -62,14 +69,45 @@ impl Request {
         {
             found.push(FieldError::new("/facts/item/unit_price/currency", "must be the currency of unit_cost"));
         }
-        let currency = item.unit_price.map(|price| price.currency);
+        self.foreign_costs(&mut found);
+        found
+    }
+
+    /// A transfer's cost is set against the margin it saves, so both are of one currency.
+    fn foreign_costs(&self, found: &mut Vec<FieldError>) {
+        let currency = self.facts.item.unit_price.map(|price| price.currency);
         for (i, donor) in self.facts.donors.iter().enumerate() {
             if donor.transfer_cost.is_some_and(|cost| currency.is_some_and(|currency| cost.currency != currency)) {
                 let pointer = format!("/facts/donors/{i}/transfer_cost/currency");
                 found.push(FieldError::new(pointer, "must be the currency of the item's price"));
             }
         }
-        found
+    }
+
+    fn beyond_limits(&self, found: &mut Vec<FieldError>) {
+        let facts = &self.facts;
+        let mut limit = |most: f64, value: f64, pointer: fmt::Arguments<'_>| {
+            if value > most {
+                found.push(FieldError::new(format!("/facts{pointer}"), format!("must be at most {most}")));
+            }
+        };
+        limit(MAX_UNITS, facts.stock.on_hand, format_args!("/stock/on_hand"));
+        limit(MAX_UNITS, facts.stock.reserved, format_args!("/stock/reserved"));
+        for (i, units) in facts.demand.units.iter().enumerate() {
+            limit(MAX_UNITS, *units, format_args!("/demand/units/{i}"));
+        }
+        for (i, order) in facts.incoming.iter().enumerate() {
+            limit(MAX_UNITS, order.quantity, format_args!("/incoming/{i}/quantity"));
+        }
+        for (i, days) in facts.lead_time.seen_days.iter().enumerate() {
+            limit(MAX_DAYS, *days, format_args!("/lead_time/seen_days/{i}"));
+        }
+        limit(MAX_DAYS, facts.lead_time.promised_days.unwrap_or(0.0), format_args!("/lead_time/promised_days"));
+        for (i, donor) in facts.donors.iter().enumerate() {
+            limit(MAX_UNITS, donor.stock.on_hand, format_args!("/donors/{i}/stock/on_hand"));
+            limit(MAX_UNITS, donor.daily_demand, format_args!("/donors/{i}/daily_demand"));
+            limit(MAX_DAYS, donor.transfer_days, format_args!("/donors/{i}/transfer_days"));
+        }
     }
 }
 

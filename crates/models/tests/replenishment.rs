@@ -1,0 +1,381 @@
+//! The replenishment model through its public types, as services and backtests use it.
+
+use contracts::{Action, Money, facts::Facts, money::Currency};
+use models::{
+    Band,
+    replenishment::{Answer, Assessment, Model, Options, RankRequest, Request, Verb},
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn model() -> Model {
+    Model::standard().unwrap()
+}
+
+/// Four weeks of a shop's article, 20 a day and 30 at weekends, with four units left and a lead time around 4 days.
+fn example() -> Value {
+    let units: Vec<u32> = (0..28).map(|day| if day % 7 >= 5 { 30 } else { 18 + day % 5 }).collect();
+    json!({
+        "facts": {
+            "product": "SKU-1", "location": "store-1", "as_of": "2026-11-23T08:00:00Z",
+            "item": {
+                "unit_cost": {"minor": 600, "currency": "EUR"}, "unit_price": {"minor": 1000, "currency": "EUR"},
+                "pack": 6, "moq": 12
+            },
+            "place": {"region": "north"},
+            "stock": {"on_hand": 40.0, "reserved": 5.0, "observed_at": "2026-11-23T07:59:00Z"},
+            "demand": {"first_day": "2026-10-26", "units": units},
+            "lead_time": {"supplier": "acme", "promised_days": 4.0, "seen_days": [4.0, 4.0, 5.0, 7.0, 4.0]}
+        }
+    })
+}
+
+fn donor() -> Value {
+    json!({
+        "location": "store-2", "region": "south",
+        "stock": {"on_hand": 400.0, "observed_at": "2026-11-23T07:59:00Z"},
+        "daily_demand": 10.0, "transfer_days": 1.0, "transfer_cost": {"minor": 3000, "currency": "EUR"}
+    })
+}
+
+fn with(change: impl FnOnce(&mut Value)) -> Request {
+    let mut value = example();
+    change(&mut value["facts"]);
+    serde_json::from_value(value).unwrap()
+}
+
+fn assess(request: &Request) -> Assessment {
+    match model().score(request).unwrap() {
+        Answer::Scored(assessment) => *assessment,
+        Answer::InsufficientData { missing, .. } => panic!("{missing:?}"),
+    }
+}
+
+fn missing(request: &Request) -> Vec<String> {
+    match model().score(request).unwrap() {
+        Answer::Scored(_) => Vec::new(),
+        Answer::InsufficientData { missing, .. } => missing.into_iter().map(|missing| missing.pointer).collect(),
+    }
+}
+
+#[test]
+fn two_days_of_stock_against_five_of_lead_time_is_critical() {
+    let answer = assess(&with(|_| ()));
+    assert_eq!(answer.band, Band::Critical);
+    assert!(answer.stock_out_probability > 0.99, "{answer:?}");
+    // About 21 a day for 5.6 days, less the 35 that are not reserved.
+    assert!((answer.demand.mean - 125.0).abs() < 10.0, "{answer:?}");
+    assert!((answer.expected_units_lost - (answer.demand.mean - 35.0)).abs() < 2.0, "{answer:?}");
+    let lost = answer.expected_margin_lost.unwrap();
+    assert_eq!(lost.minor, (answer.expected_units_lost * 400.0).round() as i64);
+    assert_eq!(answer.recommendation.action, Verb::Purchase);
+    assert!(answer.recommendation.quantity >= answer.demand.p95 - 35.0);
+    assert!(matches!(answer.recommendation.proposal, Some(Action::Purchase { quantity, .. }) if quantity % 6.0 == 0.0));
+    assert_eq!(answer.valid_until, "2026-11-23T14:00:00Z".parse().unwrap());
+}
+
+#[test]
+fn plenty_of_stock_asks_for_nothing() {
+    let answer = assess(&with(|facts| facts["stock"]["on_hand"] = json!(400.0)));
+    assert_eq!((answer.band, answer.recommendation.action), (Band::Low, Verb::None));
+    assert_eq!(answer.recommendation.quantity, 0.0);
+}
+
+#[test]
+fn a_receipt_in_time_lowers_the_risk_and_a_late_one_does_not() {
+    let incoming =
+        |due: &str| assess(&with(|facts| facts["incoming"] = json!([{"order": "P1", "due": due, "quantity": 200.0}])));
+    let (none, early, late) = (assess(&with(|_| ())), incoming("2026-11-24"), incoming("2026-12-20"));
+    assert!(early.stock_out_probability < 0.1, "{early:?}");
+    assert_eq!(late.stock_out_probability, none.stock_out_probability);
+    // Before a receipt on the third day 35 units must last two days of some 20.
+    let third = incoming("2026-11-25");
+    assert!((0.3..0.95).contains(&third.stock_out_probability), "{third:?}");
+}
+
+#[test]
+fn days_without_stock_are_not_days_without_demand() {
+    let gaps: Vec<f64> = (0..28).map(|day| if day % 4 == 3 { 1.0 } else { 0.0 }).collect();
+    let blanked = |facts: &mut Value| {
+        for day in (3..28).step_by(4) {
+            facts["demand"]["units"][day] = json!(0);
+        }
+    };
+    let known = assess(&with(|facts| {
+        blanked(facts);
+        facts["demand"]["out_of_stock"] = json!(gaps);
+    }));
+    let unknown = assess(&with(blanked));
+    let full = assess(&with(|_| ()));
+    assert!((known.demand.mean / full.demand.mean - 1.0).abs() < 0.05, "{known:?}");
+    assert!(unknown.demand.mean < 0.85 * full.demand.mean, "{unknown:?}");
+    assert_eq!(known.demand.in_stock_days, 21);
+}
+
+#[test]
+fn a_planned_promotion_raises_demand_by_what_promotions_did() {
+    let history = |facts: &mut Value| {
+        let promoted: Vec<bool> = (0..28).map(|day| day % 7 < 2).collect();
+        for day in (0..28).filter(|day| day % 7 < 2) {
+            facts["demand"]["units"][day] = json!(40);
+        }
+        facts["demand"]["promotion"] = json!(promoted);
+    };
+    let plain = assess(&with(history));
+    let promoted = assess(&with(|facts| {
+        history(facts);
+        facts["demand"]["promotion_ahead"] = json!(vec![true; 10]);
+    }));
+    let ratio = promoted.demand.mean / plain.demand.mean;
+    assert!((1.2..1.9).contains(&ratio), "{ratio}");
+    assert!(promoted.score >= plain.score);
+}
+
+#[test]
+fn a_neighbour_with_plenty_gives_and_stays_safe() {
+    let answer = assess(&with(|facts| facts["donors"] = json!([donor()])));
+    let recommendation = &answer.recommendation;
+    assert_eq!(recommendation.action, Verb::Transfer);
+    let from = recommendation.from.as_ref().unwrap();
+    assert!(from.cross_region);
+    assert!(
+        from.stock_out_probability_after <= 0.1
+            && from.stock_out_probability_after >= from.stock_out_probability_before
+    );
+    assert_eq!(recommendation.quantity.fract(), 0.0);
+    assert!(recommendation.stock_out_probability_after < answer.stock_out_probability);
+    assert!(recommendation.expected_units_lost_after < answer.expected_units_lost);
+    assert_eq!(recommendation.projected_available, 35.0 + recommendation.quantity);
+    assert!(matches!(&recommendation.proposal, Some(Action::Transfer { from, .. }) if from.as_str() == "store-2"));
+    let forbidden = Request {
+        options: Options { allow_transfer: false, ..Options::default() },
+        ..with(|facts| facts["donors"] = json!([donor()]))
+    };
+    assert_eq!(assess(&forbidden).recommendation.action, Verb::Purchase);
+}
+
+#[test]
+fn a_transfer_that_costs_more_than_it_saves_is_not_made() {
+    let dear = with(|facts| {
+        facts["donors"] = json!([donor()]);
+        facts["donors"][0]["transfer_cost"]["minor"] = json!(10_000_000);
+    });
+    assert_eq!(assess(&dear).recommendation.action, Verb::Purchase);
+}
+
+#[test]
+fn a_donor_that_needs_its_stock_keeps_it() {
+    let poor = with(|facts| {
+        facts["donors"] = json!([donor()]);
+        facts["donors"][0]["stock"]["on_hand"] = json!(50.0);
+    });
+    assert_eq!(assess(&poor).recommendation.action, Verb::Purchase);
+}
+
+#[test]
+fn what_is_missing_is_named_instead_of_guessed() {
+    let young = with(|facts| facts["demand"] = json!({"first_day": "2026-11-20", "units": [1.0, 2.0, 3.0]}));
+    assert_eq!(missing(&young), ["/facts/demand/units", "/facts/demand/out_of_stock"]);
+    let gone = with(|facts| facts["demand"]["out_of_stock"] = json!(vec![1.0; 28]));
+    assert_eq!(missing(&gone), ["/facts/demand/out_of_stock"]);
+    let old = with(|facts| facts["as_of"] = json!("2027-02-01T00:00:00Z"));
+    assert_eq!(missing(&old), ["/facts/demand/first_day"]);
+    let unknown = with(|facts| facts["lead_time"] = json!({}));
+    assert_eq!(missing(&unknown), ["/facts/lead_time/seen_days"]);
+    let answer = serde_json::to_value(model().score(&unknown).unwrap()).unwrap();
+    assert_eq!(answer["status"], "insufficient_data");
+    assert!(answer.get("error").is_none());
+}
+
+#[test]
+fn bad_numbers_are_refused_by_pointer() {
+    let mut request = with(|facts| {
+        facts["stock"]["on_hand"] = json!(-1.0);
+        facts["lead_time"]["seen_days"] = json!([1e300]);
+        facts["item"]["unit_cost"]["currency"] = json!("USD");
+        facts["donors"] = json!([donor()]);
+        facts["donors"][0]["transfer_cost"]["currency"] = json!("CHF");
+    });
+    request.options.service_target = f64::NAN;
+    request.options.review_period_days = -1.0;
+    let pointers: Vec<_> = model().score(&request).unwrap_err().into_iter().map(|error| error.pointer).collect();
+    assert_eq!(
+        pointers,
+        [
+            "/facts/stock/on_hand",
+            "/facts/lead_time/seen_days/0",
+            "/options/service_target",
+            "/options/review_period_days",
+            "/facts/item/unit_price/currency",
+            "/facts/donors/0/transfer_cost/currency"
+        ]
+    );
+    let unknown_field = serde_json::from_value::<Request>(json!({"facts": example()["facts"], "option": {}}));
+    assert!(unknown_field.unwrap_err().to_string().contains("option"));
+}
+
+#[test]
+fn without_margin_units_are_told_and_money_is_not() {
+    let answer = assess(&with(|facts| facts["item"] = json!({})));
+    assert_eq!(answer.expected_margin_lost, None);
+    assert!(answer.expected_units_lost > 50.0);
+    assert!(serde_json::to_value(&answer).unwrap().get("expected_margin_lost").is_none());
+}
+
+#[test]
+fn the_same_request_has_the_same_answer_and_hashes_tell_requests_apart() {
+    let (a, b) = (assess(&with(|_| ())), assess(&with(|_| ())));
+    assert_eq!(a, b);
+    let moved = assess(&with(|facts| facts["stock"]["on_hand"] = json!(41.0)));
+    assert_ne!(a.input_hash, moved.input_hash);
+    let facts: Facts = serde_json::from_value(example()["facts"].clone()).unwrap();
+    assert_eq!(a.facts_hash.unwrap(), facts.digest().unwrap());
+    assert_eq!((a.model.name.as_str(), a.model.version.as_str()), ("replenishment-priority", "1"));
+}
+
+#[test]
+fn a_perishable_is_bought_for_what_it_sells_before_it_spoils() {
+    let fresh = assess(&with(|facts| facts["item"]["shelf_life_days"] = json!(2)));
+    let durable = assess(&with(|_| ()));
+    assert!(fresh.recommendation.target < durable.recommendation.target);
+    // The newsvendor's 40 % lies below the median.
+    assert!(fresh.recommendation.target <= fresh.demand.p50);
+}
+
+#[test]
+fn a_budget_goes_where_it_protects_most_margin() {
+    let items = vec![
+        with(|facts| facts["item"]["unit_price"]["minor"] = json!(700)),
+        with(|facts| facts["product"] = json!("SKU-2")),
+        with(|facts| facts["item"] = json!({})),
+    ];
+    let euro = Currency::new("EUR").unwrap();
+    let ranking = model().rank(&RankRequest { items, budget: Money::new(60_000, euro) }).unwrap();
+    assert_eq!(ranking.lines.iter().map(|line| line.index).collect::<Vec<_>>(), [1, 0]);
+    let [best, other] = &ranking.lines[..] else { panic!("{ranking:?}") };
+    assert!(best.first_return > other.first_return && best.quantity > 0.0);
+    assert!(ranking.spent.minor <= 60_000 && ranking.spent.minor == best.cost.minor + other.cost.minor);
+    assert_eq!(best.quantity % 6.0, 0.0);
+    assert_eq!(ranking.left_out.iter().map(|item| item.index).collect::<Vec<_>>(), [2]);
+    let none = model().rank(&RankRequest { items: Vec::new(), budget: Money::new(-1, euro) }).unwrap_err();
+    assert_eq!(none.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), ["/items", "/budget/minor"]);
+}
+
+prop_compose! {
+    /// Any article: sparse or fast, patchy stock, some receipts, short or long lead times.
+    fn any_request()(
+        units in prop::collection::vec(0_u32..60, 14..60),
+        sparse in 1_u32..8,
+        gaps in prop::collection::vec(prop::sample::select(vec![0.0, 0.0, 0.0, 0.3]), 60),
+        on_hand in 0_u32..400,
+        incoming in prop::collection::vec((0_i64..20, 1_u32..200), 0..4),
+        seen in prop::collection::vec(0_u32..30, 1..30),
+        margin in 0_i64..3000,
+        pack in 1_u32..13,
+        ahead in prop::collection::vec(any::<bool>(), 0..20),
+    ) -> Request {
+        with(|facts| {
+            let mut incoming = incoming;
+            incoming.sort_unstable();
+            let due = |days: i64| "2026-11-23".parse::<jiff::civil::Date>().unwrap() + jiff::Span::new().days(days);
+            let days = units.len();
+            facts["demand"] = json!({
+                "first_day": due(-(days as i64)),
+                "units": units.iter().enumerate().map(|(i, u)| if i as u32 % sparse == 0 { *u } else { 0 }).collect::<Vec<_>>(),
+                "out_of_stock": gaps[..days],
+                "promotion_ahead": ahead,
+            });
+            facts["stock"]["on_hand"] = json!(f64::from(on_hand));
+            facts["incoming"] = incoming.iter().enumerate()
+                .map(|(i, (days, quantity))| json!({"order": format!("P{i}"), "due": due(*days), "quantity": quantity}))
+                .collect();
+            facts["lead_time"]["seen_days"] = json!(seen);
+            facts["item"]["unit_price"]["minor"] = json!(600 + margin);
+            facts["item"]["pack"] = json!(pack);
+            facts["donors"] = json!([donor()]);
+        })
+    }
+}
+
+/// Slack for the last bits of floating point sums.
+const DUST: f64 = 1e-9;
+
+proptest! {
+    #[test]
+    fn more_stock_never_raises_urgency(request in any_request(), more in 1_u32..100) {
+        let mut richer = request.clone();
+        richer.facts.stock.on_hand += f64::from(more);
+        let (before, after) = (assess(&request), assess(&richer));
+        prop_assert!(after.score <= before.score);
+        prop_assert!(after.stock_out_probability <= before.stock_out_probability + DUST);
+        prop_assert!(after.expected_units_lost <= before.expected_units_lost + DUST);
+    }
+
+    #[test]
+    fn a_longer_lead_time_never_lowers_urgency(request in any_request(), longer in 1_u32..20, which in any::<prop::sample::Index>()) {
+        let mut slower = request.clone();
+        let index = which.index(slower.facts.lead_time.seen_days.len());
+        slower.facts.lead_time.seen_days[index] += f64::from(longer);
+        let (before, after) = (assess(&request), assess(&slower));
+        prop_assert!(after.score >= before.score);
+        prop_assert!(after.demand.p95 >= before.demand.p95);
+    }
+
+    #[test]
+    fn contributions_add_up_to_the_score_exactly(request in any_request()) {
+        let answer = assess(&request);
+        let sum: i64 = answer.contributions.iter().map(|part| part.micros).sum();
+        prop_assert_eq!(sum, i64::from(answer.score.micros()));
+        prop_assert_eq!(answer.contributions.len(), 7);
+    }
+
+    #[test]
+    fn a_counterfactual_is_true_and_smallest(request in any_request()) {
+        let answer = assess(&request);
+        prop_assert!(answer.band == Band::Low || answer.counterfactuals[0].pointer == "/facts/stock/on_hand");
+        for change in &answer.counterfactuals {
+            let apply = |value: f64| {
+                let mut changed = request.clone();
+                if change.pointer == "/facts/stock/on_hand" {
+                    changed.facts.stock.on_hand = value;
+                } else {
+                    let lead_time = &mut changed.facts.lead_time;
+                    lead_time.seen_days.iter_mut().chain(&mut lead_time.promised_days).for_each(|days| *days = days.min(value));
+                }
+                assess(&changed)
+            };
+            let applied = apply(change.value_needed);
+            prop_assert_eq!((applied.band, applied.score), (change.band_then, change.score_then));
+            prop_assert_ne!(applied.band, answer.band);
+            let step = (change.value_now - change.value_needed).signum();
+            prop_assert_eq!(apply(change.value_needed + step).band, answer.band);
+        }
+    }
+
+    #[test]
+    fn quantities_can_be_ordered_and_help(request in any_request()) {
+        let answer = assess(&request);
+        let recommendation = &answer.recommendation;
+        match recommendation.action {
+            Verb::None => prop_assert_eq!(recommendation.quantity, 0.0),
+            Verb::Purchase => {
+                prop_assert_eq!(recommendation.quantity % f64::from(request.facts.item.pack.unwrap()), 0.0);
+                prop_assert!(recommendation.quantity >= 12.0);
+                prop_assert!(recommendation.projected_available >= recommendation.target);
+            }
+            Verb::Transfer => {
+                prop_assert!(recommendation.quantity >= 1.0 && recommendation.quantity.fract() == 0.0);
+                prop_assert!(recommendation.from.as_ref().unwrap().stock_out_probability_after <= 0.1 + DUST);
+                prop_assert!(recommendation.expected_units_lost_after < answer.expected_units_lost);
+            }
+        }
+    }
+
+    #[test]
+    fn every_answer_survives_json(request in any_request()) {
+        let answer = model().score(&request).unwrap();
+        let text = serde_json::to_string(&answer).unwrap();
+        prop_assert!(!text.contains("null"), "a number is not finite: {}", text);
+        prop_assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer);
+    }
+}
