@@ -38,17 +38,22 @@ as_root() {
 apt_install() {
   have apt-get || { echo "no apt-get on this machine; install by hand: $*" >&2; return 1; }
   as_root true || { echo "needs root or password-less sudo for: apt-get install $*" >&2; return 1; }
+  # One at a time: whoever came first would otherwise take policy-rc.d away from under the other.
+  exec 8>"$cache/apt.lock"
+  flock 8
   # A package's own script would start its server. policy-rc.d is Debian's way to say no; it goes away with us.
-  local policy=/usr/sbin/policy-rc.d ours="" status
+  local policy=/usr/sbin/policy-rc.d status
   if [ ! -e "$policy" ]; then
-    ours=yes
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod +x "$policy"
   fi
   as_root apt-get -q -o DPkg::Lock::Timeout=600 update >>"$cache/apt.log" 2>&1
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 \
     --no-install-recommends install "$@" >>"$cache/apt.log" 2>&1
   status=$?
-  if [ -n "$ours" ]; then as_root rm -f "$policy"; fi
+  if [ -n "$(trap -p EXIT)" ]; then as_root rm -f "$policy"; fi
+  trap - EXIT
+  exec 8>&-
   return $status
 }
 
