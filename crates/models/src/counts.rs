@@ -250,7 +250,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn more_stock_lowers_risk_and_loss(mean in 0.0_f64..400.0, extra in 0.0_f64..2000.0, s in 0.0_f64..600.0, d in 0.0_f64..50.0) {
+        fn more_stock_lowers_risk_and_loss(
+            mean in 0.0_f64..400.0, extra in 0.0_f64..2000.0, s in 0.0_f64..600.0, d in 0.0_f64..50.0,
+        ) {
             let counts = Counts::by_moments(mean, mean + extra);
             let (before, after) = (counts.beyond(s), counts.beyond(s + d));
             prop_assert!(after.probability <= before.probability + 1e-9);
@@ -259,7 +261,9 @@ mod tests {
         }
 
         #[test]
-        fn a_quantile_is_the_first_count_that_reaches_its_probability(mean in 0.01_f64..900.0, ratio in 1.0_f64..9.0, p in 0.01_f64..0.99) {
+        fn a_quantile_is_the_first_count_that_reaches_its_probability(
+            mean in 0.01_f64..900.0, ratio in 1.0_f64..9.0, p in 0.01_f64..0.99,
+        ) {
             let counts = Counts::by_moments(mean, mean * ratio);
             let q = counts.quantile(p);
             prop_assert!(counts.cdf(q) >= p - 1e-9);

@@ -1,5 +1,7 @@
 //! The replenishment model through its public types, as services and backtests use it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy exempts only the test functions themselves")]
+
 use contracts::{Action, Money, facts::Facts, money::Currency};
 use models::{
     Band,
@@ -281,7 +283,7 @@ prop_compose! {
             let days = units.len();
             facts["demand"] = json!({
                 "first_day": due(-(days as i64)),
-                "units": units.iter().enumerate().map(|(i, u)| if i as u32 % sparse == 0 { *u } else { 0 }).collect::<Vec<_>>(),
+                "units": units.iter().enumerate().map(|(i, u)| if (i as u32).is_multiple_of(sparse) { *u } else { 0 }).collect::<Vec<_>>(),
                 "out_of_stock": gaps[..days],
                 "promotion_ahead": ahead,
             });
@@ -294,6 +296,25 @@ prop_compose! {
             facts["item"]["pack"] = json!(pack);
             facts["donors"] = json!([donor()]);
         })
+    }
+}
+
+#[test]
+fn the_largest_and_smallest_numbers_allowed_still_have_an_answer() {
+    let extremes = [(1e9, 3650.0, 1e9), (1e-300, 3650.0, 0.0), (0.0, 0.0, 0.0), (1e9, 0.0, 0.0), (3e4, 400.0, 1.1e7)];
+    for (units, days, on_hand) in extremes {
+        let request = with(|facts| {
+            facts["demand"]["units"] = json!(vec![units; 28]);
+            facts["stock"]["on_hand"] = json!(on_hand);
+            facts["lead_time"]["seen_days"] = json!([days, days * 0.5]);
+            facts["item"]["unit_price"]["minor"] = json!(1_000_000_000);
+        });
+        let answer = assess(&request);
+        let text = serde_json::to_string(&answer).unwrap();
+        assert!(!text.contains("null"), "a number is not finite: {text}");
+        assert!((0.0..=1.0).contains(&answer.stock_out_probability), "{text}");
+        assert!(answer.demand.p05 <= answer.demand.p50 && answer.demand.p50 <= answer.demand.p95, "{text}");
+        assert!(answer.demand.p50 <= 3.0 * answer.demand.mean + 1.0, "{text}");
     }
 }
 

@@ -27,7 +27,7 @@ const GROUPS: [(&str, &str); 6] = [
     ("margin", "/facts/item/unit_price"),
 ];
 const COMBINATIONS: usize = 1 << GROUPS.len();
-/// Most whole units or days that a counterfactual search looks at.
+/// Most units more that the search for a counterfactual looks at.
 const FARTHEST: f64 = 1e9;
 
 /// Urgency with only some groups of facts as they are.
@@ -156,7 +156,7 @@ fn lead_time(case: &Case<'_>, band: Band) -> Option<Counterfactual> {
         value_needed: cap,
         band_then,
         score_then,
-        detail: format!("with every lead time at most {cap} days the band would be {}", band_then.as_str()),
+        detail: format!("with no lead time above {cap} d the band would be {}", band_then.as_str()),
     })
 }
 

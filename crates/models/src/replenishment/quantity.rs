@@ -1,4 +1,8 @@
 //! How much: the order-up-to level, and quantities that suppliers, packs and shelf lives allow.
+//!
+//! The policy is periodic review with an order-up-to level, the quantile of demand over lead time and review period
+//! (Silver, Pyke and Thomas 2017, chapter 6). Where unmet demand is lost rather than kept waiting, the level is on the
+//! safe side: it also covers demand that will be gone by the time the order arrives.
 
 use contracts::facts::Item;
 
@@ -97,7 +101,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_quantity_is_zero_or_packs_from_the_moq_on(need in -10.0_f64..500.0, pack in 1_u32..24, moq in 0_u32..100, sold in 0.0_f64..600.0) {
+        fn a_quantity_is_zero_or_packs_from_the_moq_on(
+            need in -10.0_f64..500.0, pack in 1_u32..24, moq in 0_u32..100, sold in 0.0_f64..600.0,
+        ) {
             if let Purchase::Units(units) = purchase(need, &item(Some(pack), Some(moq)), Some(sold)) {
                 prop_assert_eq!(units % f64::from(pack), 0.0);
                 prop_assert!(units == 0.0 || units >= f64::from(moq));

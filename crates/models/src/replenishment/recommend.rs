@@ -121,8 +121,8 @@ impl<'a> Need<'a> {
         let (facts, donor) = (&self.case.request.facts, transfer.donor);
         let here = &facts.place.region;
         let reason = format!(
-            "{:.0} units from {} arrive in {:.1} days and save about {:.1} units of sales before a purchase could \
-             arrive in {:.1} days; the donor's stock-out risk goes from {:.1} % to {:.1} %",
+            "{:.0} units from {} arrive in {:.1} days and save about {:.1} units of sales, while a purchase takes \
+             {:.1} days; the donor's stock-out risk goes from {:.1} % to {:.1} %",
             transfer.units,
             donor.location,
             donor.transfer_days,
