@@ -15,7 +15,7 @@ pub use platform::DeadLettered;
 pub use scoring::RecommendationMade;
 use serde::{Serialize, de::DeserializeOwned};
 pub use supply::{GrantConsumed, StockChanged, StockRanLow, TransferDrafted};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 /// A payload that may travel in an envelope.
 pub trait EventPayload: Serialize + DeserializeOwned + ToSchema + Send + Sync + 'static {

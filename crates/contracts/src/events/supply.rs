@@ -65,8 +65,6 @@ pub struct TransferDrafted {
     pub odoo_name: String,
     /// Available at the receiver plus everything incoming and this transfer, in units.
     pub projected_available: f64,
-    /// Units that the receiver's target asks for.
-    pub target: f64,
 }
 
 impl EventPayload for TransferDrafted {

@@ -1,0 +1,48 @@
+# `make` alone prints help. Two commands matter: `make run` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+STAGE := tests/setup/stage.sh
+
+.PHONY: help run demo test check bench openapi n8n setup fmt clean-data
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Start all four services on this machine, nothing to install; says what to open
+	cargo run --release --quiet -p steward -- up $(ARGS)
+
+demo: ## Play the low-stock scenario on a bundled week of real retail sales
+	cargo run --release --quiet -p steward -- demo $(ARGS)
+
+test: setup ## Install what the tests need, then run all of them
+	$(STAGE) "build what the tests run" cargo build --workspace --bins
+	$(STAGE) "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet
+	$(STAGE) "end to end" cargo test -p steward-e2e --quiet -- --test-threads=1
+	@tests/setup/skipped.sh
+
+check: ## Formatting, lints, layers, generated files, workflows, manifests, licences
+	$(STAGE) "formatting" cargo fmt --all --check
+	$(STAGE) "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(STAGE) "layers, generated documents, workflows" cargo test -p steward-e2e --quiet --test house
+	$(STAGE) "manifests" deploy/check.sh
+	$(STAGE) "dependencies" tests/setup/deny.sh
+
+openapi: ## Write openapi/ anew from the code
+	cargo run --quiet -p steward -- openapi --out openapi
+
+n8n: ## Start a real n8n with the workflows beside a running fleet (see README)
+	tests/setup/install.sh n8n
+	cargo run --release --quiet -p steward -- n8n up $(ARGS)
+
+bench: ## Measure; every figure is a ratio against something in the same run
+	cargo bench --workspace
+
+setup: ## Install RabbitMQ, Redis, PostgreSQL, Chromium and n8n where missing
+	$(STAGE) "set-up" tests/setup/install.sh
+
+fmt: ## Format the code
+	cargo fmt --all
+
+clean-data: ## Remove the data that `make run` left in ./steward-data
+	rm -rf steward-data

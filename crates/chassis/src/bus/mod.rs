@@ -1,0 +1,40 @@
+//! The bus between services: RabbitMQ, or the same promises inside one process.
+
+mod in_process;
+mod rabbit;
+
+use async_trait::async_trait;
+use contracts::Envelope;
+pub(crate) use in_process::InProcessBus;
+pub(crate) use rabbit::RabbitBus;
+use tokio_util::sync::CancellationToken;
+
+use crate::inbox::Intake;
+
+/// Why an event was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PublishError {
+    /// The bus cannot be reached, or did not confirm in time; whether it took the event is unknown, and a repeat does
+    /// no harm because the inbox knows the id.
+    Away(String),
+    /// The bus answered and refused: nobody is subscribed, or the broker rejected it.
+    Refused(String),
+}
+
+/// What a bus must do. Adapters: RabbitMQ and in process.
+#[async_trait]
+pub(crate) trait BusPort: Send + Sync {
+    /// Publishes; the answer for each event, in order, comes when the bus has made it durable.
+    async fn publish(&self, events: &[Envelope]) -> Vec<Result<(), PublishError>>;
+
+    /// Delivers events that match the intake's bindings, at least once and in order of each subject, until stopped.
+    async fn consume(&self, intake: Intake, stop: CancellationToken);
+
+    /// Told instead of [`BusPort::consume`] when the service subscribes to nothing.
+    fn no_consumer(&self) {}
+
+    /// What readiness says: why it is not usable now.
+    fn trouble(&self) -> Option<String>;
+}
+
+pub(crate) type Bus = std::sync::Arc<dyn BusPort>;

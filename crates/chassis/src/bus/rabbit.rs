@@ -1,0 +1,338 @@
+//! RabbitMQ (>= 3.10): one topic exchange, one quorum queue per service, one dead-letter queue beside it.
+//!
+//! lapin's auto-recovery is off and the reconnect loop is ours: after a break the whole session (topology, prefetch,
+//! consumers) is made anew, so nothing depends on what a recovered channel remembers.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use contracts::{Envelope, envelope::routing_key};
+use futures_util::{StreamExt, future::join_all};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
+    message::Delivery,
+    options::{
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+        ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    },
+    types::{AMQPValue, FieldTable, LongString, ShortString},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{BusPort, PublishError};
+use crate::inbox::Intake;
+
+const EVENTS: &str = "steward.events";
+const DEAD: &str = "steward.dead";
+/// A confirm may never come; after this long the batch counts as not taken and the connection as broken.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages handled at the same time. One subject always goes the same lane, so its order is kept.
+const LANES: usize = 8;
+/// Messages that may wait in one lane before the reader waits too; the prefetch bounds all lanes together.
+const LANE_DEPTH: usize = 64;
+/// Deliveries after which a message that kills its consumer is dead-lettered by the broker. Failures that we see
+/// ourselves never get there: they are counted in the inbox.
+const DELIVERY_LIMIT: i64 = 20;
+
+/// Publisher and consumer sessions of one service.
+pub(crate) struct RabbitBus {
+    url: String,
+    name: &'static str,
+    prefetch: u16,
+    publisher: tokio::sync::Mutex<Option<(Connection, Channel)>>,
+    trouble: Mutex<BTreeMap<&'static str, String>>,
+}
+
+impl RabbitBus {
+    pub(crate) fn new(url: &str, service: &'static str, prefetch: u16) -> Self {
+        let starting = BTreeMap::from([("consumer", "not connected yet".to_owned())]);
+        Self {
+            url: url.to_owned(),
+            name: service,
+            prefetch,
+            publisher: tokio::sync::Mutex::new(None),
+            trouble: Mutex::new(starting),
+        }
+    }
+
+    fn note(&self, part: &'static str, trouble: Option<String>) {
+        let mut map = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(text) => map.insert(part, text),
+            None => map.remove(part),
+        };
+    }
+
+    async fn connect(&self, part: &str) -> Result<(Connection, Channel), lapin::Error> {
+        let label = LongString::from(format!("steward.{}.{part}", self.name));
+        let properties = ConnectionProperties::default().with_connection_name(label);
+        let connecting = Connection::connect(&self.url, properties);
+        let connection = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(connection) => connection?,
+            Err(_) => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        };
+        let channel = connection.create_channel().await?;
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
+        channel.exchange_declare(DEAD.into(), ExchangeKind::Direct, durable, FieldTable::default()).await?;
+        Ok((connection, channel))
+    }
+
+    async fn publish_batch(&self, events: &[Envelope]) -> Result<Vec<Result<(), PublishError>>, lapin::Error> {
+        let mut session = self.publisher.lock().await;
+        let channel = match session.as_ref() {
+            Some((connection, channel)) if connection.status().connected() => channel.clone(),
+            _ => {
+                let (connection, channel) = self.connect("publisher").await?;
+                channel.confirm_select(ConfirmSelectOptions::default()).await?;
+                session.insert((connection, channel)).1.clone()
+            }
+        };
+        let sent = tokio::time::timeout(CONFIRM_TIMEOUT, async {
+            let mut confirms = Vec::with_capacity(events.len());
+            for event in events {
+                confirms.push(send(&channel, event).await?);
+            }
+            Ok::<_, lapin::Error>(join_all(confirms).await)
+        });
+        match sent.await {
+            Ok(Ok(confirms)) => Ok(confirms.into_iter().map(judge).collect()),
+            Ok(Err(error)) => {
+                *session = None;
+                Err(error)
+            }
+            Err(_) => {
+                *session = None;
+                Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+            }
+        }
+    }
+
+    /// One consumer session: ends with an error when the connection breaks.
+    async fn session(&self, intake: &Intake, stop: &CancellationToken) -> Result<(), lapin::Error> {
+        let (connection, channel) = self.connect("consumer").await?;
+        let queue = declare(&channel, intake).await?;
+        channel.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
+        let consume = |name: String, tag: &str| {
+            let channel = channel.clone();
+            let tag = ShortString::from(format!("{}-{tag}", self.name));
+            async move {
+                channel
+                    .basic_consume(name.into(), tag, BasicConsumeOptions::default(), FieldTable::default())
+                    .await
+            }
+        };
+        let mut events = consume(queue.clone(), "events").await?;
+        let mut dead = consume(format!("{queue}.dead"), "dead").await?;
+        self.note("consumer", None);
+        let lanes: Vec<_> = (0..LANES).map(|_| lane(intake.clone(), stop.clone())).collect();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                delivery = events.next() => match delivery {
+                    Some(delivery) => forward(&lanes, delivery?).await,
+                    None => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()),
+                },
+                delivery = dead.next() => match delivery {
+                    Some(delivery) => bury(intake, delivery?, stop).await?,
+                    None => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()),
+                },
+            }
+        }
+        channel.basic_cancel(events.tag(), BasicCancelOptions::default()).await?;
+        for (sender, task) in lanes {
+            drop(sender);
+            if task.await.is_err() {
+                tracing::error!("a consumer lane panicked");
+            }
+        }
+        connection.close(200, "shutting down".into()).await
+    }
+}
+
+#[async_trait]
+impl BusPort for RabbitBus {
+    async fn publish(&self, events: &[Envelope]) -> Vec<Result<(), PublishError>> {
+        match self.publish_batch(events).await {
+            Ok(outcomes) => {
+                self.note("publisher", None);
+                outcomes
+            }
+            Err(error) => {
+                let cause = crate::chain(&error);
+                tracing::warn!(cause, "RabbitMQ did not take a batch");
+                self.note("publisher", Some(cause.clone()));
+                events.iter().map(|_| Err(PublishError::Away(cause.clone()))).collect()
+            }
+        }
+    }
+
+    async fn consume(&self, intake: Intake, stop: CancellationToken) {
+        let mut pause = Duration::from_millis(250);
+        while !stop.is_cancelled() {
+            let started = tokio::time::Instant::now();
+            if let Err(error) = self.session(&intake, &stop).await {
+                let cause = crate::chain(&error);
+                tracing::warn!(cause, "the consumer lost RabbitMQ and connects anew");
+                self.note("consumer", Some(cause));
+            }
+            // A session that lasted ends the series of failures.
+            pause = if started.elapsed() > Duration::from_secs(30) { Duration::from_millis(250) } else { pause };
+            tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => {} }
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    fn no_consumer(&self) {
+        self.note("consumer", None);
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let map = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        (!map.is_empty()).then(|| map.iter().map(|(part, text)| format!("{part}: {text}")).collect::<Vec<_>>().join("; "))
+    }
+}
+
+async fn send(channel: &Channel, event: &Envelope) -> Result<lapin::PublisherConfirm, lapin::Error> {
+    let mut headers = FieldTable::default();
+    for (name, value) in event.headers() {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_content_type("application/json".into())
+        .with_message_id(event.id.as_str().into())
+        .with_type(event.kind.as_str().into())
+        .with_app_id(event.source.as_str().into())
+        .with_timestamp(event.time.as_second().unsigned_abs())
+        .with_headers(headers);
+    if let Some(correlation) = &event.trace.correlation_id {
+        properties = properties.with_correlation_id(correlation.as_str().into());
+    }
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let key = ShortString::from(routing_key(&event.kind));
+    channel.basic_publish(EVENTS.into(), key, options, event.data.get().as_bytes(), properties).await
+}
+
+fn judge(confirm: Result<Confirmation, lapin::Error>) -> Result<(), PublishError> {
+    match confirm {
+        Ok(Confirmation::Ack(None)) => Ok(()),
+        Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) => {
+            Err(PublishError::Refused(format!("returned: {} {}", returned.reply_code, returned.reply_text)))
+        }
+        Ok(Confirmation::Nack(None)) => Err(PublishError::Refused("the broker rejected it".into())),
+        Ok(Confirmation::NotRequested) => Err(PublishError::Away("confirms are off".into())),
+        Err(error) => Err(PublishError::Away(crate::chain(&error))),
+    }
+}
+
+/// Declares the service's queue, its dead-letter queue and the bindings; returns the queue's name.
+async fn declare(channel: &Channel, intake: &Intake) -> Result<String, lapin::Error> {
+    let service = intake.service();
+    let queue = format!("steward.{service}");
+    let dead_queue = format!("{queue}.dead");
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    let text = |value: &str| AMQPValue::LongString(value.into());
+    let mut quorum = FieldTable::default();
+    quorum.insert("x-queue-type".into(), text("quorum"));
+    channel.queue_declare(dead_queue.as_str().into(), durable, quorum.clone()).await?;
+    let bind = QueueBindOptions::default();
+    channel
+        .queue_bind(dead_queue.as_str().into(), DEAD.into(), service.into(), bind, FieldTable::default())
+        .await?;
+    // At-least-once dead-lettering needs both the strategy and reject-publish, or the broker silently drops.
+    quorum.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
+    quorum.insert("x-dead-letter-exchange".into(), text(DEAD));
+    quorum.insert("x-dead-letter-routing-key".into(), text(service));
+    quorum.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+    quorum.insert("x-overflow".into(), text("reject-publish"));
+    channel.queue_declare(queue.as_str().into(), durable, quorum).await?;
+    for key in intake.bindings() {
+        channel.queue_bind(queue.as_str().into(), EVENTS.into(), key.into(), bind, FieldTable::default()).await?;
+    }
+    Ok(queue)
+}
+
+type Lane = (mpsc::Sender<Delivery>, tokio::task::JoinHandle<()>);
+
+fn lane(intake: Intake, stop: CancellationToken) -> Lane {
+    let (sender, mut receiver) = mpsc::channel::<Delivery>(LANE_DEPTH);
+    let task = tokio::spawn(async move {
+        while let Some(delivery) = receiver.recv().await {
+            if !take(&intake, &delivery, &stop).await {
+                return;
+            }
+            // A failed ack means that the session is over; the message comes again and the inbox knows it.
+            if delivery.ack(BasicAckOptions::default()).await.is_err() {
+                return;
+            }
+        }
+    });
+    (sender, task)
+}
+
+async fn forward(lanes: &[Lane], delivery: Delivery) {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    header(&delivery, "cloudEvents_subject").hash(&mut hasher);
+    let lane = usize::try_from(hasher.finish() % LANES as u64).unwrap_or(0);
+    // A lane that is gone left its messages unacknowledged: they come again in the next session.
+    let _ = lanes[lane].0.send(delivery).await;
+}
+
+/// Takes one message into the inbox. While the store is away it waits, rejecting nothing, because every rejection
+/// would count towards the delivery limit. `false` = stopped before it was taken.
+async fn take(intake: &Intake, delivery: &Delivery, stop: &CancellationToken) -> bool {
+    loop {
+        let taken = match Envelope::from_headers(&headers(delivery), &delivery.data) {
+            Ok(event) => intake.take(&event).await,
+            Err(error) => intake.take_undecodable(&delivery.data, &error.to_string()).await,
+        };
+        match taken {
+            Ok(()) => return true,
+            Err(error) => {
+                tracing::warn!(error = %crate::chain(&error), "the store is away; consuming waits");
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = stop.cancelled() => return false,
+                }
+            }
+        }
+    }
+}
+
+/// A message that the broker gave up becomes a dead letter of ours, where people can see and replay it.
+async fn bury(intake: &Intake, delivery: Delivery, stop: &CancellationToken) -> Result<(), lapin::Error> {
+    let cause = header(&delivery, "x-first-death-reason").unwrap_or_else(|| "dead-lettered by the broker".into());
+    loop {
+        let buried = match Envelope::from_headers(&headers(&delivery), &delivery.data) {
+            Ok(event) => intake.take_dead(&event, &cause).await,
+            Err(_) => intake.take_undecodable(&delivery.data, &cause).await,
+        };
+        match buried {
+            Ok(()) => return delivery.ack(BasicAckOptions::default()).await.map(|_| ()),
+            Err(_) if stop.is_cancelled() => return Ok(()),
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+    }
+}
+
+fn headers(delivery: &Delivery) -> BTreeMap<String, String> {
+    let table = delivery.properties.headers().as_ref();
+    let texts = table.into_iter().flat_map(|table| table.inner()).filter_map(|(name, value)| match value {
+        AMQPValue::LongString(text) => Some((name.to_string(), text.to_string())),
+        AMQPValue::ShortString(text) => Some((name.to_string(), text.to_string())),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn header(delivery: &Delivery, name: &str) -> Option<String> {
+    headers(delivery).remove(name)
+}

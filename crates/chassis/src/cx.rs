@@ -1,0 +1,79 @@
+//! What everything in a service stands on.
+
+use std::sync::Arc;
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+
+use crate::{
+    clock::{Clock, Ids},
+    http::ApiError,
+    outgoing::Outgoing,
+    shared::Shared,
+    store::Store,
+    telemetry::Metrics,
+};
+
+/// The platform as one service sees it. Cheap to clone; a handler extracts it.
+#[derive(Clone)]
+pub struct Cx(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub store: Store,
+    pub clock: Clock,
+    pub ids: Ids,
+    pub outgoing: Outgoing,
+    pub shared: Shared,
+    pub metrics: Metrics,
+}
+
+impl Cx {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    #[must_use]
+    pub fn ids(&self) -> &Ids {
+        &self.0.ids
+    }
+
+    /// The guarded client. For executors and jobs only: a handler that calls out would promise what it cannot keep.
+    #[must_use]
+    pub fn outgoing(&self) -> &Outgoing {
+        &self.0.outgoing
+    }
+
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// The service's prefix: `supply`, `approvals`, ...
+    #[must_use]
+    pub fn service(&self) -> &'static str {
+        self.0.store.service()
+    }
+}
+
+impl FromRequest for Cx {
+    type Error = ApiError;
+    type Future = std::future::Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(request.app_data::<Self>().cloned().ok_or_else(ApiError::misconfigured))
+    }
+}

@@ -1,0 +1,63 @@
+//! What every service stands on: configuration, telemetry, HTTP, permissions, store, bus, shared state, jobs,
+//! lifecycle, and the one reliable path between them.
+//!
+//! A service is a [`Service`] value; [`host::start`] hosts any number of them in one process. Handlers, event handlers
+//! and jobs get a [`Cx`]; whatever must not be lost is written through a [`store::Tx`]; whatever leaves the process
+//! leaves through the relay.
+
+pub mod auth;
+mod bus;
+pub mod clock;
+pub mod config;
+mod cx;
+pub mod host;
+mod housekeeping;
+pub mod http;
+mod inbox;
+mod jobs;
+pub mod outgoing;
+pub mod relay;
+mod service;
+pub mod shared;
+pub mod store;
+pub mod telemetry;
+pub mod webhooks;
+
+pub use clock::{Clock, Ids};
+pub use config::{ConfigError, Settings};
+pub use cx::Cx;
+pub use inbox::{HandleError, Received};
+pub use jobs::{Job, JobError, Lease};
+pub use service::Service;
+
+/// What a service's code uses on every page.
+pub mod prelude {
+    pub use contracts::{Digest, FieldError, Page, Problem};
+    pub use jiff::Timestamp;
+    pub use utoipa_actix_web::service_config::ServiceConfig;
+
+    pub use crate::{
+        ConfigError, Cx, HandleError, Job, JobError, Lease, Received, Service, Settings,
+        auth::{Caller, Principal, Role},
+        http::{
+            Answer, ApiError, Body, IdempotencyKey, IfMatch, Operation, Paging, Params, PathOf, Prefer, Problems, Reply,
+            command, wait_for_operation,
+        },
+        permission,
+        relay::{Attempt, DeadHead, Effect, EffectKind, Executor, Settled},
+        store::{NewEffect, StoreError, Tx, instant, instant_opt, micros},
+    };
+}
+
+/// An error with its whole source chain in one line. Errors never repeat their source in their own text, so this is
+/// how a log line gets all of it.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

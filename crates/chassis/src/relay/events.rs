@@ -1,0 +1,133 @@
+//! Events: from the outbox to the bus, in order of each subject.
+
+use std::time::Duration;
+
+use contracts::{
+    Envelope,
+    events::{DeadLettered, EventPayload},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{RelayTools, Row};
+use crate::{
+    bus::{Bus, PublishError},
+    store::{StoreError, Tx},
+};
+
+/// Rows per round. One commit and one wait for confirms serve them all.
+const BATCH: usize = 256;
+/// A claim must outlive the slowest round: the confirm timeout and a commit.
+const HOLD: Duration = Duration::from_secs(60);
+/// Longest sleep between looks at the outbox, in case a replica died and left rows behind.
+const POLL: Duration = Duration::from_millis(1000);
+
+/// Publishes until cancelled.
+pub(crate) async fn run(tools: RelayTools, bus: Bus, stop: CancellationToken) {
+    let mut commits = tools.cx.store().outbox_commits().subscribe();
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        commits.borrow_and_update();
+        let pause = match round(&tools, &bus).await {
+            Ok(Round::Idle) => POLL,
+            Ok(Round::Moved) => {
+                failures = 0;
+                continue;
+            }
+            // The broker is away. Nobody's attempts are used up by that; we wait and try one batch again.
+            Ok(Round::BusAway) => {
+                failures += 1;
+                Duration::from_millis(200 * u64::from(2_u32.pow(failures.min(6))))
+            }
+            Err(error) => {
+                tracing::warn!(error = %crate::chain(&error), "the outbox cannot be read");
+                POLL
+            }
+        };
+        tokio::select! {
+            () = tools.cx.clock().sleep(pause) => {}
+            _ = commits.changed(), if failures == 0 => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+enum Round {
+    Idle,
+    Moved,
+    BusAway,
+}
+
+async fn round(tools: &RelayTools, bus: &Bus) -> Result<Round, StoreError> {
+    let store = tools.cx.store();
+    let rows = Row::claim(store, "bus", false, BATCH, HOLD).await?;
+    if rows.is_empty() {
+        return Ok(Round::Idle);
+    }
+    let envelopes = rows.iter().map(|row| envelope(row, store.service())).collect::<Result<Vec<_>, _>>()?;
+    let outcomes = bus.publish(&envelopes).await;
+    let mut tx = store.begin().await?;
+    let now = tx.now();
+    let mut away = false;
+    for (row, outcome) in rows.iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => {
+                row.done(&mut tx, "null").await?;
+                tools.cx.metrics().event_published(&row.about);
+            }
+            Err(PublishError::Away(cause)) => {
+                tracing::debug!(event = %row.id, cause, "the bus is away");
+                away = true;
+                row.unclaim(&mut tx, now).await?;
+            }
+            Err(PublishError::Refused(cause)) => {
+                tracing::warn!(event = %row.id, kind = %row.about, cause, "the bus refused an event");
+                match tools.schedule.after(row.attempts, None, store.ids().jitter()) {
+                    Some(delay) => row.put_back(&mut tx, &cause, now + delay).await?,
+                    None => bury(&mut tx, row, &cause).await?,
+                }
+            }
+        }
+    }
+    tx.commit().await?;
+    Ok(if away { Round::BusAway } else { Round::Moved })
+}
+
+fn envelope(row: &Row, service: &str) -> Result<Envelope, StoreError> {
+    Ok(Envelope {
+        id: row.id.clone(),
+        source: format!("/{service}"),
+        kind: row.about.clone(),
+        time: row.created_at,
+        subject: row.order_key.clone(),
+        trace: row.trace.clone(),
+        data: serde_json::value::RawValue::from_string(row.payload.clone())?,
+    })
+}
+
+/// Gives a row up and tells of it; the telling itself, when it cannot be published, is not told of again.
+async fn bury(tx: &mut Tx, row: &Row, cause: &str) -> Result<(), StoreError> {
+    if row.give_up(tx, "dead", cause).await? && row.about != DeadLettered::TYPE {
+        announce(tx, row, &row.about, cause).await?;
+    }
+    Ok(())
+}
+
+/// Tells the world that a row was given up, so that it becomes somebody's exception.
+pub(super) async fn announce(
+    tx: &mut Tx,
+    row: &Row,
+    destination: &str,
+    cause: &str,
+) -> Result<(), StoreError> {
+    let dead_letter = DeadLettered {
+        row_id: row.id.clone(),
+        service: tx.service().to_owned(),
+        destination: destination.to_owned(),
+        about: row.order_key.clone(),
+        cause: cause.to_owned(),
+        attempts: row.attempts,
+        first_failed_at: row.first_failed_at.unwrap_or(tx.now()),
+    };
+    tx.emit(&dead_letter).await?;
+    Ok(())
+}

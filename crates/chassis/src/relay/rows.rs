@@ -1,0 +1,157 @@
+//! Claiming and finishing outbox rows.
+
+use std::time::Duration;
+
+use contracts::Trace;
+use jiff::Timestamp;
+use sqlx::{FromRow, any::AnyRow};
+
+use crate::store::{Dialect, Store, StoreError, Tx, instant, instant_opt, micros};
+
+/// A claimed row.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub seq: i64,
+    pub id: String,
+    pub order_key: String,
+    pub about: String,
+    pub payload: String,
+    pub trace: Trace,
+    pub attempts: u32,
+    /// Attempts that began and whose end nobody recorded.
+    pub doubts: u32,
+    pub created_at: Timestamp,
+    pub first_failed_at: Option<Timestamp>,
+    claim: String,
+}
+
+impl<'r> FromRow<'r, AnyRow> for Row {
+    fn from_row(row: &'r AnyRow) -> Result<Self, sqlx::Error> {
+        use sqlx::Row as _;
+        let count = |name| row.try_get::<i64, _>(name).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        Ok(Self {
+            seq: row.try_get("seq")?,
+            id: row.try_get("id")?,
+            order_key: row.try_get("order_key")?,
+            about: row.try_get("about")?,
+            payload: row.try_get("payload")?,
+            trace: Trace {
+                traceparent: row.try_get("traceparent")?,
+                correlation_id: row.try_get("correlation_id")?,
+                causation_id: row.try_get("causation_id")?,
+            },
+            attempts: count("attempts")?,
+            doubts: count("doubts")?,
+            created_at: instant(row.try_get("created_at")?),
+            first_failed_at: instant_opt(row.try_get("first_failed_at")?),
+            claim: row.try_get("claim")?,
+        })
+    }
+}
+
+// Of one order key only the lowest unfinished row may be claimed. A dead row holds its key where $5 says so.
+macro_rules! claim_sql {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE outbox SET claim = $1, claimed_until = $2, attempts = attempts + 1, ",
+            "doubts = doubts + CASE WHEN claim IS NULL THEN 0 ELSE 1 END WHERE seq IN (",
+            "SELECT o.seq FROM outbox o WHERE o.destination = $3 AND o.state = 'pending' AND o.next_attempt_at <= $4 ",
+            "AND (o.claimed_until IS NULL OR o.claimed_until <= $4) AND NOT EXISTS (SELECT 1 FROM outbox p ",
+            "WHERE p.destination = o.destination AND p.order_key = o.order_key AND p.seq < o.seq ",
+            "AND (p.state = 'pending' OR p.state = 'dead') AND (p.state = 'pending' OR $5 = 1)) ",
+            "ORDER BY o.seq LIMIT $6",
+            $lock,
+            ") RETURNING seq, id, order_key, about, payload, traceparent, correlation_id, causation_id, attempts, ",
+            "doubts, created_at, first_failed_at, claim"
+        )
+    };
+}
+
+impl Row {
+    /// Claims up to `limit` rows that are due, for `hold`.
+    pub(crate) async fn claim(
+        store: &Store,
+        destination: &str,
+        dead_holds: bool,
+        limit: usize,
+        hold: Duration,
+    ) -> Result<Vec<Self>, StoreError> {
+        let mut tx = store.begin().await?;
+        let sql = match tx.dialect() {
+            Dialect::Sqlite => claim_sql!(""),
+            Dialect::Postgres => claim_sql!(" FOR UPDATE SKIP LOCKED"),
+        };
+        let mut rows: Vec<Self> = sqlx::query_as(sql)
+            .bind(tx.new_id().to_string())
+            .bind(micros(tx.now() + hold))
+            .bind(destination)
+            .bind(micros(tx.now()))
+            .bind(i64::from(dead_holds))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(tx.conn())
+            .await?;
+        tx.commit().await?;
+        rows.sort_by_key(|row| row.seq);
+        Ok(rows)
+    }
+
+    /// Marks it done. `false`: the claim had run out and somebody else has the row now.
+    pub(crate) async fn done(&self, tx: &mut Tx, result: &str) -> Result<bool, StoreError> {
+        self.end(tx, "done", Some(result), None).await
+    }
+
+    /// Ends it without success: `dead` (a person must look) or `discarded` (nobody need).
+    pub(crate) async fn give_up(&self, tx: &mut Tx, state: &str, cause: &str) -> Result<bool, StoreError> {
+        self.end(tx, state, None, Some(cause)).await
+    }
+
+    async fn end(&self, tx: &mut Tx, state: &str, result: Option<&str>, cause: Option<&str>) -> Result<bool, StoreError> {
+        let now = micros(tx.now());
+        let ended = sqlx::query(
+            "UPDATE outbox SET state = $1, claim = NULL, claimed_until = NULL, result = $2, finished_at = $3, \
+             last_error = COALESCE($4, last_error), \
+             last_failed_at = CASE WHEN $4 IS NULL THEN last_failed_at ELSE $3 END, \
+             first_failed_at = CASE WHEN $4 IS NULL THEN first_failed_at ELSE COALESCE(first_failed_at, $3) END \
+             WHERE seq = $5 AND claim = $6",
+        )
+        .bind(state)
+        .bind(result)
+        .bind(now)
+        .bind(cause)
+        .bind(self.seq)
+        .bind(self.claim.as_str())
+        .execute(tx.conn())
+        .await?;
+        Ok(ended.rows_affected() == 1)
+    }
+
+    /// Puts it back for another attempt at `next`.
+    pub(crate) async fn put_back(&self, tx: &mut Tx, cause: &str, next: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE outbox SET claim = NULL, claimed_until = NULL, next_attempt_at = $1, last_error = $2, \
+             last_failed_at = $3, first_failed_at = COALESCE(first_failed_at, $3) WHERE seq = $4 AND claim = $5",
+        )
+        .bind(micros(next))
+        .bind(cause)
+        .bind(micros(tx.now()))
+        .bind(self.seq)
+        .bind(self.claim.as_str())
+        .execute(tx.conn())
+        .await?;
+        Ok(())
+    }
+
+    /// Gives the claim back as if it had not been made: nothing was attempted.
+    pub(crate) async fn unclaim(&self, tx: &mut Tx, next: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE outbox SET claim = NULL, claimed_until = NULL, attempts = attempts - 1, next_attempt_at = $1 \
+             WHERE seq = $2 AND claim = $3",
+        )
+        .bind(micros(next))
+        .bind(self.seq)
+        .bind(self.claim.as_str())
+        .execute(tx.conn())
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! The store: SQLite or PostgreSQL behind one SQL text.
+//!
+//! There is one verb that opens a transaction, [`Store::begin`], and a [`Tx`] is the only place from which events,
+//! effects and audit leaves are written. So whatever a service does, its state and its promises commit together.
+
+mod dialect;
+mod error;
+mod migrate;
+mod tx;
+
+use std::{sync::Arc, time::Duration};
+
+use contracts::Trace;
+pub use dialect::{Dialect, instant, instant_opt, micros};
+pub use error::StoreError;
+pub use migrate::MigrationText;
+use sqlx::{
+    Any, AnyConnection, AnyPool,
+    any::{AnyPoolOptions, install_default_drivers},
+    pool::PoolConnection,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
+pub use tx::{NewEffect, Tx};
+
+use crate::clock::{Clock, Ids};
+
+/// An autocommit connection for reads; dereferences to a connection that sqlx executes on.
+pub type Reader = PoolConnection<Any>;
+
+/// How to reach the store of one service.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `postgres://...` or `sqlite:///path/to/folder`.
+    pub url: String,
+    /// Schema (PostgreSQL) or file name (SQLite): the service's prefix.
+    pub schema: &'static str,
+    pub max_connections: u32,
+}
+
+/// One service's database. Clones share the pool.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    pool: AnyPool,
+    dialect: Dialect,
+    schema: &'static str,
+    clock: Clock,
+    ids: Ids,
+    /// Connections are opened on this runtime, because a connection dies with the reactor that opened it and actix
+    /// workers end before the relay does.
+    runtime: Handle,
+    /// SQLite has one writer: waiting for it here is fair, waiting inside SQLite is a busy loop.
+    writer: Option<Arc<Semaphore>>,
+    /// Counts commits that left rows for the relay. A counter and not a bell: a loop that is busy sees it afterwards.
+    outbox: watch::Sender<u64>,
+    /// Counts effects that reached their end: whoever waits for an operation looks again.
+    finished: watch::Sender<u64>,
+}
+
+impl Store {
+    /// Opens the database, creating the SQLite file or the PostgreSQL schema if need be, and runs the migrations.
+    ///
+    /// # Errors
+    /// When it cannot be reached or a migration fails.
+    pub async fn open(
+        options: &StoreOptions,
+        migrations: &[MigrationText],
+        clock: Clock,
+        ids: Ids,
+    ) -> Result<Self, StoreError> {
+        install_default_drivers();
+        let dialect = Dialect::of(&options.url)?;
+        let url = dialect.url(options)?;
+        let schema = options.schema;
+        if dialect == Dialect::Postgres {
+            migrate::create_schema(&url, schema).await?;
+        }
+        let pool = AnyPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .after_connect(move |connection, _| Box::pin(dialect.prepare(connection, schema)))
+            .connect(&url)
+            .await
+            .map_err(StoreError::unavailable)?;
+        migrate::run(&pool, dialect, migrations).await?;
+        Ok(Self(Arc::new(Inner {
+            pool,
+            dialect,
+            schema,
+            clock,
+            ids,
+            runtime: Handle::current(),
+            writer: (dialect == Dialect::Sqlite).then(|| Arc::new(Semaphore::new(1))),
+            outbox: watch::Sender::new(0),
+            finished: watch::Sender::new(0),
+        })))
+    }
+
+    /// Opens a transaction. Nobody else begins: a cancelled `begin` leaves a connection in the pool that is inside a
+    /// broken transaction (sqlx issue 4385, not yet released), so it runs in a task that cannot be cancelled.
+    ///
+    /// # Errors
+    /// When the store cannot be reached within 5 s.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let trace = Trace { traceparent: crate::telemetry::current_traceparent(), ..Trace::default() };
+        self.begin_in(trace).await
+    }
+
+    /// Opens a transaction whose rows belong to the given thread of business.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub async fn begin_in(&self, trace: Trace) -> Result<Tx, StoreError> {
+        let permit = match &self.0.writer {
+            Some(writer) => Some(Arc::clone(writer).acquire_owned().await.map_err(|_| StoreError::Closed)?),
+            None => None,
+        };
+        let store = self.clone();
+        let begun = self.0.runtime.spawn(async move {
+            #[expect(clippy::disallowed_methods, reason = "this is the one verb that the ban points to")]
+            store.0.pool.begin_with(store.0.dialect.begin()).await
+        });
+        let transaction = begun.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::unavailable)?;
+        Ok(Tx::new(self.clone(), transaction, permit, trace))
+    }
+
+    /// A connection for reading outside a transaction.
+    ///
+    /// # Errors
+    /// When the store cannot be reached within 5 s.
+    pub async fn read(&self) -> Result<Reader, StoreError> {
+        let pool = self.0.pool.clone();
+        let acquired = self.0.runtime.spawn(async move { pool.acquire().await });
+        acquired.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::unavailable)
+    }
+
+    /// Whether it answers; what readiness asks.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut reader = self.read().await?;
+        let connection: &mut AnyConnection = &mut reader;
+        sqlx::query("SELECT 1").execute(connection).await?;
+        Ok(())
+    }
+
+    /// Closes the pool and waits for what is under way.
+    pub async fn close(&self) {
+        self.0.pool.close().await;
+    }
+
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.0.dialect
+    }
+
+    /// The service's prefix.
+    #[must_use]
+    pub fn service(&self) -> &'static str {
+        self.0.schema
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.0.ids
+    }
+
+    pub(crate) fn outbox_commits(&self) -> &watch::Sender<u64> {
+        &self.0.outbox
+    }
+
+    pub(crate) fn finished_effects(&self) -> &watch::Sender<u64> {
+        &self.0.finished
+    }
+}
