@@ -1,0 +1,91 @@
+use actix_web::{HttpRequest, http::header, post, web};
+use chassis::prelude::*;
+use odoo::{Hint, HintError};
+use serde::Serialize;
+use serde_json::json;
+
+use super::odoo_not_configured;
+use crate::{
+    config::{OdooSettings, SupplySettings},
+    effects::read_back::LookAt,
+    rules::basic_auth,
+    store::{self, NewHint, Taken},
+};
+
+/// The only model that is read back so far.
+const QUANT: &str = "stock.quant";
+
+/// What became of a webhook.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct HookTaken {
+    /// Always true: the row is committed.
+    accepted: bool,
+    /// The same bytes came within the last ten seconds.
+    duplicate: bool,
+}
+
+/// A webhook of Odoo. It is taken for a hint: kept, answered at once, and the record is read back a second later.
+/// Hints about models other than `stock.quant` are kept and go no further.
+#[utoipa::path(
+    tag = "hooks",
+    request_body(content = Object, description = "As Odoo sends it: `_model`, `_id`, `_action` and the rule's fields"),
+    responses((status = 202, body = HookTaken), Problems),
+    security(("odoo_basic" = []))
+)]
+#[post("/v1/hooks/odoo")]
+pub(crate) async fn odoo(
+    cx: Cx,
+    settings: web::Data<SupplySettings>,
+    request: HttpRequest,
+    body: Result<web::Bytes, actix_web::Error>,
+) -> Result<Answer, ApiError> {
+    let odoo = settings.odoo.as_ref().ok_or_else(odoo_not_configured)?;
+    authenticate(&cx, odoo, &request)?;
+    let body = body.map_err(|error| ApiError::malformed(error.to_string()))?;
+    let hint = Hint::parse(&body).map_err(|error| match error {
+        HintError::Json(error) => ApiError::malformed(format!("not JSON: {error}")),
+        HintError::Field { pointer, detail } => ApiError::invalid_field(pointer, detail),
+    })?;
+    let taken = take(&cx, &hint, &Digest::of_bytes(&body)).await?;
+    Answer::new(&Reply::accepted(HookTaken { accepted: true, duplicate: taken == Taken::Duplicate }))
+}
+
+fn authenticate(cx: &Cx, odoo: &OdooSettings, request: &HttpRequest) -> Result<(), ApiError> {
+    let secrets = odoo.hook_secrets().map_err(|error| {
+        tracing::error!(%error, "the secret of the webhook cannot be read");
+        ApiError::unavailable(std::time::Duration::from_secs(30))
+    })?;
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if basic_auth::opens(header, &odoo.hook_user, &secrets) {
+        return Ok(());
+    }
+    cx.metrics().webhook_signature_failure("odoo");
+    tracing::warn!("a webhook without Odoo's credentials was refused");
+    Err(ApiError::problem(
+        Problem::new("hook-unauthorized", 401, "The webhook's credentials are missing or wrong")
+            .detail("put user and secret into the URL of the webhook: https://odoo:<secret>@host/supply/v1/hooks/odoo"),
+    ))
+}
+
+async fn take(cx: &Cx, hint: &Hint, digest: &Digest) -> Result<Taken, StoreError> {
+    let mut tx = cx.store().begin().await?;
+    let reason = format!("{} is not read back", hint.model);
+    let ignored = (hint.model != QUANT).then_some(reason.as_str());
+    let new = NewHint { digest, model: &hint.model, record_id: hint.id, written_at: hint.write_date, ignored };
+    let taken = store::take_hint(&mut tx, &new).await?;
+    if taken == Taken::New {
+        // Everything that follows from this hint is one business case.
+        let case = tx.new_id().to_string();
+        tx.correlate(case);
+        if ignored.is_none() {
+            let look = LookAt { model: hint.model.clone(), id: hint.id, written_at: hint.write_date };
+            let effect = look.effect(tx.now())?;
+            tx.effect(effect).await?;
+        }
+        let subject = format!("{}:{}", hint.model, hint.id);
+        let details = json!({"digest": digest, "action": hint.action, "ignored": ignored});
+        tx.audit("system:odoo", "hint.taken", &subject, details).await?;
+    }
+    tx.commit().await?;
+    Ok(taken)
+}

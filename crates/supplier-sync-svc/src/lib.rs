@@ -1,0 +1,66 @@
+//! supplier-sync-svc: the border to Odoo.
+//!
+//! In: webhooks of Odoo, which are hints and are read back; a reconciler for the hints that get lost; observations from
+//! tills, shops and warehouses. Between: the facts object that models, approvers and drift checks share. Out: transfers
+//! drafted in Odoo, each with a grant that is used up by it. Nobody else in the house knows Odoo.
+
+mod config;
+mod effects;
+mod http;
+mod rules;
+mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::web;
+use chassis::{Service, prelude::*};
+
+use crate::{
+    config::SupplySettings,
+    effects::{Peer, grant_keys, read_back::ReadBack, reconcile, transfer::Transfer},
+};
+
+/// What a grant must name as its audience to be honoured here.
+pub const AUDIENCE: &str = "supplier-sync-svc";
+
+/// How often the service looks whether grant keys are due; a grant of a key just published waits no longer than this.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(5);
+
+/// The service: its table of contents.
+///
+/// # Errors
+/// When the section `supply` of the configuration is wrong.
+pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
+    let own = Arc::new(SupplySettings::read(settings)?);
+    let keys_url: Arc<str> = own.grant_keys_url(settings).into();
+    let shared = web::Data::from(Arc::clone(&own));
+    let service = Service::new(
+        "supply",
+        "Supplier sync",
+        "The border to Odoo: stock read back from hints, facts for models and approvers, transfers drafted with a grant.",
+    )
+    .migrations(chassis::migrations!("0101_supply"))
+    .routes(move |service: &mut ServiceConfig| {
+        service.app_data(shared.clone());
+        http::routes(service);
+    })
+    .job(Job::every("supply.grant_keys", LOOK_FOR_KEYS, move |cx, lease| {
+        let url = Arc::clone(&keys_url);
+        Box::pin(async move { grant_keys::turn(cx, lease, &url).await })
+    }));
+    Ok(match &own.odoo {
+        Some(odoo) => with_odoo(service, &own, Arc::new(Peer::new(odoo.clone()))),
+        None => service,
+    })
+}
+
+fn with_odoo(service: Service, own: &SupplySettings, peer: Arc<Peer>) -> Service {
+    let overlap = Duration::from_secs(own.sweep_overlap_seconds);
+    let every = Duration::from_secs(own.sweep_seconds);
+    service.executor(Arc::new(ReadBack(Arc::clone(&peer)))).executor(Arc::new(Transfer(Arc::clone(&peer)))).job(
+        Job::every("supply.reconcile", every, move |cx, lease| {
+            let peer = Arc::clone(&peer);
+            Box::pin(async move { reconcile::turn(cx, lease, &peer, overlap).await })
+        }),
+    )
+}

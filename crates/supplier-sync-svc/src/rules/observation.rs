@@ -1,0 +1,304 @@
+//! Observations: what tills, shops and warehouses tell, one JSON object a line, parsed at the door.
+
+use chassis::http::parse_json;
+use contracts::{FieldError, LocationId, Money, OrderRef, Problem, ProductId, RegionId, SupplierId};
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+/// One line, by its `kind`. All are upserts: telling the same twice changes nothing.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Observation {
+    Product(ProductSeen),
+    Location(LocationSeen),
+    Sales(DaySold),
+    PlannedPromotion(PromotionPlanned),
+    Stock(StockSeen),
+    Incoming(ReceiptAhead),
+    LeadTime(LeadTimeSeen),
+    PromisedLeadTime(LeadTimePromised),
+    Lane(LaneSeen),
+    ReorderPoint(ReorderPointSet),
+    Xref(XrefTold),
+}
+
+/// Master data of a product; what is absent stays as it was.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProductSeen {
+    pub product: ProductId,
+    pub name: Option<String>,
+    pub category: Option<String>,
+    pub unit_cost: Option<Money>,
+    pub unit_price: Option<Money>,
+    #[schema(minimum = 1)]
+    pub pack: Option<u32>,
+    pub moq: Option<u32>,
+    pub shelf_life_days: Option<u32>,
+}
+
+/// Master data of a location; what is absent stays as it was.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LocationSeen {
+    pub location: LocationId,
+    pub name: Option<String>,
+    pub region: Option<RegionId>,
+    /// IANA time zone.
+    pub time_zone: Option<String>,
+}
+
+/// Units sold on a day. A day that is told again replaces what was told of it.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DaySold {
+    pub product: ProductId,
+    pub location: LocationId,
+    #[schema(value_type = String, format = Date)]
+    pub day: Date,
+    #[schema(minimum = 0)]
+    pub units: f64,
+    /// Share of the opening hours without stock.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    pub out_of_stock: f64,
+    #[serde(default)]
+    pub promotion: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromotionPlanned {
+    pub product: ProductId,
+    pub location: LocationId,
+    #[schema(value_type = String, format = Date)]
+    pub day: Date,
+}
+
+/// A stock level. The latest `observed_at` wins, whoever saw it and whenever it arrives.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StockSeen {
+    pub product: ProductId,
+    pub location: LocationId,
+    #[schema(minimum = 0)]
+    pub on_hand: f64,
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub reserved: f64,
+    pub observed_at: Timestamp,
+    /// Who saw it: `pos`, `wms`, ...
+    pub system: String,
+}
+
+/// A receipt on its way; quantity 0 says that it has arrived or was cancelled.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReceiptAhead {
+    pub product: ProductId,
+    pub location: LocationId,
+    pub order: OrderRef,
+    #[schema(value_type = String, format = Date)]
+    pub due: Date,
+    #[schema(minimum = 0)]
+    pub quantity: f64,
+}
+
+/// Days from order to receipt of a past order.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LeadTimeSeen {
+    pub product: ProductId,
+    pub location: LocationId,
+    pub supplier: Option<SupplierId>,
+    #[schema(minimum = 0)]
+    pub days: f64,
+    /// Makes a repeat of the line the same lead time; without it each line is another one.
+    pub order: Option<OrderRef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LeadTimePromised {
+    pub product: ProductId,
+    pub location: LocationId,
+    pub supplier: Option<SupplierId>,
+    #[schema(minimum = 0)]
+    pub days: f64,
+}
+
+/// What a transfer between two locations takes.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LaneSeen {
+    pub from: LocationId,
+    pub to: LocationId,
+    #[schema(minimum = 0)]
+    pub transfer_days: f64,
+    /// Of one transfer, whatever its size.
+    pub transfer_cost: Option<Money>,
+}
+
+/// At or below this level stock is low. Goes before a reorder point of Odoo's.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReorderPointSet {
+    pub product: ProductId,
+    pub location: LocationId,
+    #[schema(minimum = 0)]
+    pub units: f64,
+}
+
+/// Our identifier and the one of another system. For Odoo that is a product's internal reference and a warehouse's
+/// short name.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct XrefTold {
+    pub entity: Entity,
+    /// Our identifier.
+    #[schema(value_type = ProductId)]
+    pub id: ProductId,
+    #[schema(example = "odoo")]
+    pub system: String,
+    pub external_id: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Entity {
+    Product,
+    Location,
+    Supplier,
+}
+
+impl Entity {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Product => "product",
+            Self::Location => "location",
+            Self::Supplier => "supplier",
+        }
+    }
+}
+
+/// Longest free text kept (names, foreign identifiers), in bytes.
+const MAX_TEXT: usize = 256;
+
+impl Observation {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// A problem that names every bad field by its pointer into the line.
+    pub(crate) fn parse(line: Value) -> Result<Self, Problem> {
+        let one = |pointer: &str, detail: &str| invalid(vec![FieldError::new(pointer, detail)]);
+        let Value::Object(mut fields) = line else { return Err(one("", "must be a JSON object")) };
+        let kind = match fields.remove("kind") {
+            Some(Value::String(kind)) => kind,
+            _ => return Err(one("/kind", "must name the kind of observation")),
+        };
+        let observation = match kind.as_str() {
+            "product" => Self::Product(typed(fields)?),
+            "location" => Self::Location(typed(fields)?),
+            "sales" => Self::Sales(typed(fields)?),
+            "planned_promotion" => Self::PlannedPromotion(typed(fields)?),
+            "stock" => Self::Stock(typed(fields)?),
+            "incoming" => Self::Incoming(typed(fields)?),
+            "lead_time" => Self::LeadTime(typed(fields)?),
+            "promised_lead_time" => Self::PromisedLeadTime(typed(fields)?),
+            "lane" => Self::Lane(typed(fields)?),
+            "reorder_point" => Self::ReorderPoint(typed(fields)?),
+            "xref" => Self::Xref(typed(fields)?),
+            other => return Err(one("/kind", &format!("{other:?} is no kind of observation"))),
+        };
+        let violations = observation.violations();
+        if violations.is_empty() { Ok(observation) } else { Err(invalid(violations)) }
+    }
+
+    fn violations(&self) -> Vec<FieldError> {
+        let mut found = Vec::new();
+        let mut refuse = |bad: bool, pointer: &str, detail: &str| {
+            if bad {
+                found.push(FieldError::new(pointer, detail));
+            }
+        };
+        for (pointer, number) in self.numbers() {
+            refuse(number < 0.0, pointer, "must not be negative");
+        }
+        for (pointer, text) in self.texts() {
+            refuse(text.is_empty() || text.len() > MAX_TEXT, pointer, "must have 1 to 256 bytes");
+        }
+        match self {
+            Self::Product(seen) => refuse(seen.pack == Some(0), "/pack", "must be at least 1"),
+            Self::Sales(sold) => refuse(sold.out_of_stock > 1.0, "/out_of_stock", "is a share of the day, at most 1"),
+            Self::Lane(lane) => refuse(lane.from == lane.to, "/to", "must differ from /from"),
+            _ => {}
+        }
+        found
+    }
+
+    /// JSON has no NaN and no infinity, so the sign is all that can be wrong with a number.
+    fn numbers(&self) -> Vec<(&'static str, f64)> {
+        match self {
+            Self::Sales(sold) => vec![("/units", sold.units), ("/out_of_stock", sold.out_of_stock)],
+            Self::Stock(seen) => vec![("/on_hand", seen.on_hand), ("/reserved", seen.reserved)],
+            Self::Incoming(ahead) => vec![("/quantity", ahead.quantity)],
+            Self::LeadTime(seen) => vec![("/days", seen.days)],
+            Self::PromisedLeadTime(promised) => vec![("/days", promised.days)],
+            Self::Lane(lane) => vec![("/transfer_days", lane.transfer_days)],
+            Self::ReorderPoint(point) => vec![("/units", point.units)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn texts(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Product(seen) => given([("/name", &seen.name), ("/category", &seen.category)]),
+            Self::Location(seen) => given([("/name", &seen.name), ("/time_zone", &seen.time_zone)]),
+            Self::Stock(seen) => vec![("/system", &seen.system)],
+            Self::Xref(told) => vec![("/system", &told.system), ("/external_id", &told.external_id)],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn given<'a>(texts: [(&'static str, &'a Option<String>); 2]) -> Vec<(&'static str, &'a str)> {
+    texts.into_iter().filter_map(|(pointer, text)| Some((pointer, text.as_deref()?))).collect()
+}
+
+fn invalid(errors: Vec<FieldError>) -> Problem {
+    Problem::new("invalid-request", 422, "The line has invalid fields").errors(errors)
+}
+
+/// Read by kind, since an enum tagged from inside cannot say which of its fields is wrong.
+fn typed<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Problem> {
+    parse_json(Value::Object(fields).to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pointers(line: &str) -> Vec<String> {
+        let problem = Observation::parse(serde_json::from_str(line).unwrap()).unwrap_err();
+        problem.errors.into_iter().map(|error| error.pointer).collect()
+    }
+
+    #[test]
+    fn every_bad_field_is_named() {
+        let sales = r#"{"kind":"sales","product":"A","location":"s","day":"2026-01-01","units":-1,"out_of_stock":2}"#;
+        assert_eq!(pointers(sales), ["/units", "/out_of_stock"]);
+        assert_eq!(pointers(r#"{"kind":"location","location":"not an id"}"#), ["/location"]);
+        assert_eq!(pointers(r#"{"kind":"product","product":"A","pack":0,"name":""}"#), ["/name", "/pack"]);
+        assert_eq!(pointers(r#"{"kind":"lane","from":"a","to":"a","transfer_days":1}"#), ["/to"]);
+        assert_eq!(pointers(r#"{"kind":"weather"}"#), ["/kind"]);
+        assert_eq!(pointers(r#"{"product":"A"}"#), ["/kind"]);
+        assert_eq!(pointers("[1]"), [""]);
+    }
+
+    #[test]
+    fn an_unknown_field_is_an_error_that_names_it() {
+        assert_eq!(pointers(r#"{"kind":"location","location":"s","colour":"red"}"#), ["/colour"]);
+        assert_eq!(pointers(r#"{"kind":"location"}"#), ["/location"]);
+    }
+}

@@ -1,0 +1,18 @@
+//! All SQL of this service, as few deep verbs. Whatever changes something takes the transaction, so that state, events,
+//! effects and audit commit together.
+
+mod facts;
+mod grants;
+mod hints;
+mod observations;
+mod stock;
+mod sweep;
+mod xref;
+
+pub(crate) use facts::{Assembler, Wanted};
+pub(crate) use grants::{Consumption, consume_grant, fetched_keys, keys_are_due, published_keys, want_keys};
+pub(crate) use hints::{NewHint, Taken, take_hint};
+pub(crate) use observations::record_observation;
+pub(crate) use stock::{Outcome, projected_available, take_reading};
+pub(crate) use sweep::{advance, forget_hints, was_announced, watermark};
+pub(crate) use xref::{ODOO, external_id};

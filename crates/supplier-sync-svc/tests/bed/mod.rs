@@ -1,0 +1,268 @@
+//! The service in process, over SQLite in a temporary folder, with a clock that is moved by hand and the replayed Odoo.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use chassis::{
+    Clock, Cx, Settings,
+    host::{HostOptions, Running, start},
+};
+use contracts::{Action, Digest, Facts};
+use governance::{
+    Grant, GrantSigner,
+    drift::{Allowed, Tolerance, bind},
+    grant::Jwks,
+    policy::PolicyRef,
+};
+use jiff::Timestamp;
+use odoo::replay::{OrderpointSeed, ProductSeed, ReplayOdoo, Scene, StockSeed, WarehouseSeed, Webhook};
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
+
+pub const NOW: &str = "2026-11-23T08:00:00Z";
+pub const HOOK_SECRET: &str = "hook-secret";
+
+pub struct Bed {
+    pub running: Running,
+    pub odoo: ReplayOdoo,
+    pub clock: Clock,
+    pub signer: GrantSigner,
+    pub http: reqwest::Client,
+    key: String,
+    _keys: MockServer,
+    _folder: tempfile::TempDir,
+}
+
+#[derive(Clone, Copy)]
+pub struct Setting {
+    pub sweep_seconds: u64,
+    pub with_odoo: bool,
+}
+
+impl Default for Setting {
+    /// A sweep at the start, which learns what there is, and none after it.
+    fn default() -> Self {
+        Self { sweep_seconds: 86_400, with_odoo: true }
+    }
+}
+
+/// Store S1 runs on OAT-1 with a reorder point of 10; S2 could give.
+pub fn scene() -> Scene {
+    let warehouse = |code: &str, name: &str| WarehouseSeed { code: code.into(), name: name.into() };
+    let product = |sku: &str, name: &str| ProductSeed {
+        sku: sku.into(),
+        name: name.into(),
+        category: Some("Breakfast".into()),
+        cost: 1.2,
+        price: 2.49,
+    };
+    let stock = |sku: &str, warehouse: &str, on_hand: f64| StockSeed {
+        sku: sku.into(),
+        warehouse: warehouse.into(),
+        on_hand,
+        reserved: 0.0,
+    };
+    let rule = OrderpointSeed { sku: "OAT-1".into(), warehouse: "S1".into(), min: 10.0, max: 40.0 };
+    Scene {
+        currency: "EUR".into(),
+        products: vec![product("OAT-1", "Oat flakes"), product("no identifier", "Loose nuts")],
+        warehouses: vec![warehouse("S1", "Store 1"), warehouse("S2", "Store 2")],
+        stock: vec![stock("OAT-1", "S1", 20.0), stock("OAT-1", "S2", 80.0), stock("no identifier", "S1", 3.0)],
+        orderpoints: vec![rule],
+        ..Scene::default()
+    }
+}
+
+impl Bed {
+    pub async fn start() -> Self {
+        Self::with(Setting::default()).await
+    }
+
+    pub async fn with(setting: Setting) -> Self {
+        let clock = Clock::manual(NOW.parse().unwrap());
+        let odoo_clock = clock.clone();
+        let odoo = ReplayOdoo::start(scene(), Arc::new(move || odoo_clock.now())).await.unwrap();
+        let signer = GrantSigner::from_seed(&[7; 32]).unwrap();
+        let keys = MockServer::start().await;
+        let published = Jwks { keys: vec![signer.jwk()] };
+        let answer = ResponseTemplate::new(200).set_body_json(&published);
+        Mock::given(path("/jwks.json")).respond_with(answer).mount(&keys).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (key, entry) = api_key();
+        let keys_file = folder.path().join("keys.yaml");
+        std::fs::write(&keys_file, entry).unwrap();
+        let config = odoo.config();
+        let odoo_section = json!({"url": config.base_url, "database": config.database,
+            "api_key": odoo::replay::API_KEY, "calls_per_second": 1000.0, "hook_secret": HOOK_SECRET});
+        let settings = json!({
+            "store": {"data_dir": folder.path()},
+            "auth": {"keys_file": keys_file},
+            "http": {"workers": 2},
+            "outgoing": {"allow": ["127.0.0.1"]},
+            "supply": {"grant_keys_url": format!("{}/jwks.json", keys.uri()), "sweep_seconds": setting.sweep_seconds,
+                "odoo": if setting.with_odoo { odoo_section } else { Value::Null}},
+        });
+        let settings = Settings::from_yaml(&settings.to_string()).unwrap();
+        let services = vec![supplier_sync_svc::service(&settings).unwrap()];
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = HostOptions { clock: clock.clone(), listener: Some(listener), ..HostOptions::default() };
+        let running = start(services, &settings, options).await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let bed = Self { running, odoo, clock, signer, http, key, _keys: keys, _folder: folder };
+        if setting.with_odoo {
+            bed.until("the first sweep has learnt the stock", async |bed| bed.count("stock").await == 2).await;
+            bed.until("the keys of grants are there", async |bed| bed.count("grant_keys").await == 1).await;
+        }
+        bed
+    }
+
+    pub fn cx(&self) -> &Cx {
+        self.running.cx("supply").unwrap()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/supply/v1{path}", self.running.base_url())
+    }
+
+    /// Lets Odoo post its webhooks here.
+    pub fn hooked(&self, copies: usize) {
+        let authority = self.running.base_url().trim_start_matches("http://");
+        let url = format!("http://odoo:{HOOK_SECRET}@{authority}/supply/v1/hooks/odoo");
+        self.odoo.set_webhook(Some(Webhook { copies, ..Webhook::to(&url) }));
+    }
+
+    /// Moves the clock, a second at a time, until it holds.
+    pub async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
+        for _ in 0..600 {
+            if holds(self).await {
+                return;
+            }
+            self.clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never: {what}");
+    }
+
+    /// Lets everything that is due happen, and shows that nothing more does.
+    pub async fn rest(&self) {
+        for _ in 0..30 {
+            self.clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub async fn count(&self, table: &str) -> i64 {
+        self.number(format!("SELECT COUNT(*) FROM {table}")).await
+    }
+
+    pub async fn number(&self, sql: String) -> i64 {
+        let mut reader = self.cx().store().read().await.unwrap();
+        let (number,): (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *reader).await.unwrap();
+        number
+    }
+
+    /// Payloads of the events of a type about a subject, oldest first.
+    pub async fn events(&self, kind: &str, subject: &str) -> Vec<Value> {
+        let mut reader = self.cx().store().read().await.unwrap();
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT payload FROM outbox WHERE kind = 'event' AND about = $1 AND order_key LIKE $2 ORDER BY seq",
+        )
+        .bind(kind)
+        .bind(subject)
+        .fetch_all(&mut *reader)
+        .await
+        .unwrap();
+        rows.iter().map(|(payload,)| serde_json::from_str(payload).unwrap()).collect()
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        read(self.http.get(self.url(path)).bearer_auth(&self.key).send().await.unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        read(self.http.post(self.url(path)).bearer_auth(&self.key).json(body).send().await.unwrap()).await
+    }
+
+    pub async fn post_keyed(&self, path: &str, key: &str, body: &Value) -> (StatusCode, Value) {
+        let request = self.http.post(self.url(path)).bearer_auth(&self.key).header("Idempotency-Key", key);
+        read(request.json(body).send().await.unwrap()).await
+    }
+
+    /// Sends observations and answers with the lines that came back.
+    pub async fn observe(&self, lines: &str) -> Vec<Value> {
+        let request = self.http.post(self.url("/observations")).bearer_auth(&self.key);
+        let answer =
+            request.header("content-type", "application/x-ndjson").body(lines.to_owned()).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub async fn facts(&self, product: &str, location: &str) -> Facts {
+        let (status, body) = self.get(&format!("/facts/{product}/{location}")).await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_value(body).unwrap()
+    }
+
+    /// Asks for a transfer of OAT-1 from S2 to S1.
+    pub async fn transfer(
+        &self,
+        key: &str,
+        quantity: f64,
+        grant: Option<&str>,
+        wait: Option<u64>,
+    ) -> (StatusCode, Value) {
+        let mut body = json!({"action": transfer(quantity)});
+        if let Some(grant) = grant {
+            body["grant"] = json!(grant);
+        }
+        let request = self.http.post(self.url("/transfers")).bearer_auth(&self.key).header("Idempotency-Key", key);
+        let request = request.header("Prefer", format!("wait={}", wait.unwrap_or(0)));
+        read(request.json(&body).send().await.unwrap()).await
+    }
+
+    /// A grant as approval-svc gives it for a transfer of 24, changed as the test wants.
+    pub async fn grant(&self, change: impl FnOnce(&mut Grant)) -> String {
+        let facts = self.facts("OAT-1", "S1").await;
+        let tolerance = |pointer: &str, rise, fall| Tolerance { pointer: pointer.into(), rise, fall };
+        let tolerances = [
+            tolerance("/donors/[location={from}]/stock/on_hand", Allowed::Any, Allowed::Relative(0.2)),
+            tolerance("/stock/on_hand", Allowed::Absolute(5.0), Allowed::Any),
+        ];
+        let action = transfer(24.0);
+        let bounds = bind(&serde_json::to_value(&facts).unwrap(), &action, &tolerances).unwrap();
+        let now = self.clock.now();
+        let mut grant = Grant {
+            issuer: "steward/approvals".into(),
+            audience: supplier_sync_svc::AUDIENCE.into(),
+            approval_id: "approval-1".into(),
+            grant_id: "grant-1".into(),
+            issued_at: now,
+            not_before: now,
+            expires_at: now + Duration::from_secs(24 * 3600),
+            action,
+            facts_hash: facts.hash.unwrap(),
+            bounds,
+            policy: PolicyRef { id: "default".into(), version: 1, digest: Digest::of_bytes(b"policy") },
+            decided_by: Vec::new(),
+        };
+        change(&mut grant);
+        self.signer.sign(&grant).unwrap()
+    }
+}
+
+pub fn transfer(quantity: f64) -> Action {
+    serde_json::from_value(
+        json!({"type": "transfer", "product": "OAT-1", "from": "S2", "to": "S1", "quantity": quantity}),
+    )
+    .unwrap()
+}
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+async fn read(answer: Response) -> (StatusCode, Value) {
+    let status = answer.status();
+    let text = answer.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
