@@ -120,6 +120,7 @@ pub struct AuthSettings {
     pub keys_file: Option<PathBuf>,
     pub session_secret_file: Option<SecretFile>,
     pub session_hours: u32,
+    pub secure_cookie: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,0 +1,129 @@
+//! JSON bodies, read strictly.
+
+use std::{
+    future::Future,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header};
+use contracts::{FieldError, Problem};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+use super::{ApiError, BodyLimit, params::quoted_field};
+
+/// A JSON body. 415 unless it says that it is JSON, 413 above `http.body_limit_bytes`, 400 when it is not JSON, 422
+/// with a JSON pointer when it is not a `T`. Types use `deny_unknown_fields`, so a misspelt field is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body<T>(pub T);
+
+impl<T> Body<T> {
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Body<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Body<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            expect_type(&request, &["application/json"])?;
+            let bytes = read(&request, payload).await?;
+            parse_json(&bytes).map(Self).map_err(ApiError::problem)
+        })
+    }
+}
+
+/// Refuses other content types, and compressed bodies: their unpacked size is not bounded by what was received.
+pub(super) fn expect_type(request: &HttpRequest, accepted: &[&str]) -> Result<(), ApiError> {
+    let given = request.content_type();
+    let plain = request.headers().get(header::CONTENT_ENCODING).is_none_or(|value| value == "identity");
+    if plain && accepted.iter().any(|name| given.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    Err(ApiError::unsupported_type(accepted.first().copied().unwrap_or_default()))
+}
+
+async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, ApiError> {
+    let BodyLimit(limit) = *request.app_data::<BodyLimit>().ok_or_else(ApiError::misconfigured)?;
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > limit) {
+        return Err(ApiError::too_large(limit));
+    }
+    let mut bytes = Vec::with_capacity(announced.unwrap_or_default());
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| ApiError::malformed(error.to_string()))?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(ApiError::too_large(limit));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// Reads one JSON text strictly.
+///
+/// # Errors
+/// A 400 problem when it is not JSON, a 422 problem with a JSON pointer when it is not a `T`.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        if error.inner().is_data() { violation(&error) } else { not_json(error.inner()) }
+    })?;
+    reader.end().map_err(|error| not_json(&error))?;
+    Ok(value)
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::new("malformed-request", 400, "The request cannot be read").detail(format!("not JSON: {error}"))
+}
+
+fn violation(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let message = error.inner().to_string();
+    // Line and column say less than the pointer does.
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let mut pointer = String::new();
+    for segment in error.path() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => push_key(&mut pointer, key),
+            // The variant of an enum is no step in the document when it is tagged, as all of ours are.
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    if let Some(field) = quoted_field(message) {
+        let mut own = String::new();
+        push_key(&mut own, field);
+        // A missing field is named by its own pointer, not by that of the object it is missing from.
+        if !pointer.ends_with(&own) || message.starts_with("missing") {
+            pointer.push_str(&own);
+        }
+    }
+    Problem::new("invalid-request", 422, "The request has invalid fields")
+        .errors(vec![FieldError::new(pointer, message)])
+}
+
+/// One reference token of RFC 6901.
+fn push_key(pointer: &mut String, key: &str) {
+    pointer.push('/');
+    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+}
