@@ -21,10 +21,8 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 
 pub(crate) use self::layers::layers;
 pub use self::{
-    audit::AuditEntry,
     body::{Body, parse_json},
     command::{Answer, Reply, command},
-    dead_letters::DeadLetter,
     document::{Allowed, Problems},
     error::ApiError,
     headers::{IdempotencyKey, IfMatch, Prefer, etag},
