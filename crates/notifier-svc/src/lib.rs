@@ -1,0 +1,63 @@
+//! notifier-svc: tells the right person in time, pushes events to subscribers, and keeps what needs a person.
+//!
+//! [`service`] is its table of contents.
+
+mod effects;
+mod events;
+mod http;
+mod notifier;
+mod rules;
+mod settings;
+mod store;
+
+use std::sync::Arc;
+
+use actix_web::web;
+use chassis::prelude::*;
+use contracts::events::{ApprovalReminded, ApprovalRequested, DeadLettered};
+
+use crate::{
+    effects::{smtp::SmtpExecutor, webhook::WebhookExecutor},
+    notifier::Notifier,
+    settings::NotifySettings,
+};
+
+/// Prefix of its paths, name of its schema and of its section in the configuration.
+pub(crate) const PREFIX: &str = "notify";
+/// Role that owns what is wrong with the machinery.
+pub(crate) const OPERATOR: &str = "operator";
+
+/// # Errors
+/// Everything wrong with the `notify` section.
+pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
+    let own = NotifySettings::read(settings)?;
+    let smtp = SmtpExecutor { from: own.smtp.from()?, settings: own.smtp.clone() };
+    let notifier = Arc::new(Notifier::new(&own)?);
+    let (shared, pushing) = (Arc::clone(&notifier), Arc::clone(&notifier));
+    let (requesting, reminding) = (Arc::clone(&notifier), Arc::clone(&notifier));
+    Ok(Service::new(
+        PREFIX,
+        "Notifications",
+        "Messages to people, events to subscribers, and exceptions: what needs a person, with an owner.",
+    )
+    .migrations(chassis::migrations!("0101_messages", "0102_exceptions", "0103_subscriptions"))
+    .routes(move |c| {
+        c.app_data(web::Data::from(Arc::clone(&shared)));
+        http::routes(c);
+    })
+    .on_any(move |_, tx, event| {
+        let notifier = Arc::clone(&pushing);
+        Box::pin(async move { events::any(&notifier, tx, event).await })
+    })
+    .on::<ApprovalRequested>(move |_, tx, event| {
+        let notifier = Arc::clone(&requesting);
+        Box::pin(async move { events::requested(&notifier, tx, event).await })
+    })
+    .on::<ApprovalReminded>(move |_, tx, event| {
+        let notifier = Arc::clone(&reminding);
+        Box::pin(async move { events::reminded(&notifier, tx, event).await })
+    })
+    .on::<DeadLettered>(|_, tx, event| Box::pin(events::dead_lettered(tx, event)))
+    .executor(Arc::new(smtp))
+    .executor(Arc::new(WebhookExecutor(notifier))))
+}

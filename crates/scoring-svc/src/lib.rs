@@ -1,0 +1,40 @@
+//! scoring-svc: judges facts with the models of the `models` crate, and remembers what it recommended.
+//!
+//! [`service`] is its table of contents. Of the five rooms it has three: its rules are the `models` crate, and it acts
+//! on no event.
+
+mod http;
+mod store;
+
+use std::sync::Arc;
+
+use actix_web::web;
+use chassis::prelude::*;
+use models::replenishment::Model;
+use serde::Deserialize;
+
+/// Prefix of its paths, name of its schema and of its section in the configuration.
+const PREFIX: &str = "scoring";
+
+/// The section of this service: nothing to set, since parameters belong to a model's version and not to a deployment.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScoringSettings {}
+
+/// # Errors
+/// When the `scoring` section has a key, or the embedded parameters are not usable.
+pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
+    let ScoringSettings {} = settings.section(PREFIX)?;
+    let model = Model::standard().map_err(|error| ConfigError::one(format!("{PREFIX}: {}", chassis::chain(&error))))?;
+    let model = Arc::new(model);
+    Ok(Service::new(
+        PREFIX,
+        "Scoring",
+        "Judges facts: how urgent it is, what to do, and why. It recommends; it never acts.",
+    )
+    .migrations(chassis::migrations!("0101_recommendations"))
+    .routes(move |c| {
+        c.app_data(web::Data::from(Arc::clone(&model)));
+        http::routes(c);
+    }))
+}

@@ -1,0 +1,5 @@
+//! scoring-svc as a process of its own.
+
+fn main() -> std::process::ExitCode {
+    chassis::host::run_main(|settings| Ok(vec![scoring_svc::service(settings)?]))
+}

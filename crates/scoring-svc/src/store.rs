@@ -1,0 +1,128 @@
+//! All SQL of this service: recommendations, written once.
+
+use chassis::prelude::*;
+use contracts::{Digest, LocationId, ProductId, events::RecommendationMade};
+use models::replenishment::{Answer, Assessment};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::{AnyConnection, FromRow, any::AnyRow};
+
+/// What a model recommended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub(crate) struct Recommendation {
+    pub id: String,
+    #[schema(example = "replenishment-priority@1")]
+    pub model: String,
+    #[schema(value_type = ProductId)]
+    pub product: String,
+    #[schema(value_type = LocationId)]
+    pub location: String,
+    /// Millionths.
+    pub score: u32,
+    /// `transfer`, `purchase` or `none`.
+    pub action: String,
+    pub quantity: f64,
+    /// Hash of the facts that were judged.
+    pub facts_hash: String,
+    /// Who asked: `key:n8n`, `person:olga`.
+    pub made_by: String,
+    pub made_at: Timestamp,
+    /// After this the facts are too old to act on it.
+    pub valid_until: Timestamp,
+    /// The whole answer as it was given; only when one recommendation is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+}
+
+impl<'r> FromRow<'r, AnyRow> for Recommendation {
+    fn from_row(row: &'r AnyRow) -> Result<Self, sqlx::Error> {
+        use sqlx::Row;
+        let answer: Option<String> = row.try_get("answer")?;
+        let answer = answer.map(|text| serde_json::from_str(&text)).transpose();
+        Ok(Self {
+            id: row.try_get("id")?,
+            model: row.try_get("model")?,
+            product: row.try_get("product")?,
+            location: row.try_get("location")?,
+            score: u32::try_from(row.try_get::<i64, _>("score")?).unwrap_or_default(),
+            action: row.try_get("action")?,
+            quantity: row.try_get("quantity")?,
+            facts_hash: row.try_get("facts_hash")?,
+            made_by: row.try_get("made_by")?,
+            made_at: instant(row.try_get("made_at")?),
+            valid_until: instant(row.try_get("valid_until")?),
+            answer: answer.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        })
+    }
+}
+
+/// Keeps a recommendation, tells of it, and returns its id.
+pub(crate) async fn keep(
+    tx: &mut Tx,
+    actor: &str,
+    assessment: &Assessment,
+    answer: &Answer,
+    facts_hash: Digest,
+) -> Result<String, StoreError> {
+    let id = tx.new_id().to_string();
+    let made = RecommendationMade {
+        recommendation_id: id.clone(),
+        model: format!("{}@{}", assessment.model.name, assessment.model.version),
+        product: assessment.product.clone(),
+        location: assessment.location.clone(),
+        score: assessment.score.micros(),
+        action: assessment.recommendation.action.as_str().to_owned(),
+        quantity: assessment.recommendation.quantity,
+        facts_hash,
+    };
+    sqlx::query(
+        "INSERT INTO recommendations (id, model, product, location, score, action, quantity, facts_hash, answer, \
+         made_by, made_at, valid_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(id.as_str())
+    .bind(made.model.as_str())
+    .bind(made.product.as_str())
+    .bind(made.location.as_str())
+    .bind(i64::from(made.score))
+    .bind(made.action.as_str())
+    .bind(made.quantity)
+    .bind(made.facts_hash.as_str())
+    .bind(serde_json::to_string(answer)?)
+    .bind(actor)
+    .bind(micros(tx.now()))
+    .bind(micros(assessment.valid_until))
+    .execute(tx.conn())
+    .await?;
+    let details = json!({
+        "model": assessment.model,
+        "input_hash": assessment.input_hash,
+        "facts_hash": made.facts_hash,
+        "score": made.score,
+        "action": made.action,
+        "quantity": made.quantity,
+    });
+    tx.audit(actor, "recommended", &format!("recommendation:{id}"), details).await?;
+    tx.emit(&made).await?;
+    Ok(id)
+}
+
+/// The recommendation of that id, with the whole answer.
+pub(crate) async fn find(conn: &mut AnyConnection, id: &str) -> Result<Option<Recommendation>, StoreError> {
+    Ok(sqlx::query_as("SELECT * FROM recommendations WHERE id = $1").bind(id).fetch_optional(conn).await?)
+}
+
+/// Newest first, those before `before`, without their answers; one more than `limit`.
+pub(crate) async fn list(
+    conn: &mut AnyConnection,
+    (product, location): (Option<&ProductId>, Option<&LocationId>),
+    before: Option<String>,
+    limit: u32,
+) -> Result<Vec<Recommendation>, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT id, model, product, location, score, action, quantity, facts_hash, CAST(NULL AS TEXT) AS answer, \
+         made_by, made_at, valid_until FROM recommendations WHERE ($1 IS NULL OR product = $1) \
+         AND ($2 IS NULL OR location = $2) AND ($3 IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
+    );
+    let query = query.bind(product.map(ProductId::to_string)).bind(location.map(LocationId::to_string)).bind(before);
+    Ok(query.bind(i64::from(limit) + 1).fetch_all(conn).await?)
+}
