@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chassis::prelude::*;
-use contracts::{LocationId, ProductId, events::supply::TransferDrafted};
+use contracts::{LocationId, ProductId, events::TransferDrafted};
 use odoo::{
     Client,
     stock::{Product, Warehouse},

@@ -46,7 +46,7 @@ pub(crate) enum FactsAnswer {
 /// compare. 404 while no stock level was ever seen.
 #[utoipa::path(tag = "facts", params(FactsOf), responses((status = 200, body = Facts), Problems))]
 #[get("/v1/facts/{product}/{location}")]
-pub(crate) async fn get(
+pub(crate) async fn get_facts(
     cx: Cx,
     settings: web::Data<SupplySettings>,
     _caller: Caller<ReadFacts>,
@@ -60,7 +60,7 @@ pub(crate) async fn get(
 /// Facts of many items with as few queries as of one. An unknown item has a problem in its place.
 #[utoipa::path(tag = "facts", responses((status = 200, body = FactsAnswers), Problems))]
 #[post("/v1/facts/batch")]
-pub(crate) async fn batch(
+pub(crate) async fn get_facts_batch(
     cx: Cx,
     settings: web::Data<SupplySettings>,
     _caller: Caller<ReadFacts>,

@@ -25,15 +25,16 @@ pub(crate) struct HookTaken {
 }
 
 /// A webhook of Odoo. It is taken for a hint: kept, answered at once, and the record is read back a second later.
-/// Hints about models other than `stock.quant` are kept and go no further.
+/// Hints about models other than `stock.quant` are kept and go no further. It is authenticated by HTTP Basic, which is
+/// all that Odoo can do: user and secret stand in the webhook's URL.
 #[utoipa::path(
     tag = "hooks",
     request_body(content = Object, description = "As Odoo sends it: `_model`, `_id`, `_action` and the rule's fields"),
     responses((status = 202, body = HookTaken), Problems),
-    security(("odoo_basic" = []))
+    security(())
 )]
 #[post("/v1/hooks/odoo")]
-pub(crate) async fn odoo(
+pub(crate) async fn take_odoo_hook(
     cx: Cx,
     settings: web::Data<SupplySettings>,
     request: HttpRequest,

@@ -9,18 +9,26 @@ use chassis::prelude::*;
 
 pub(crate) fn routes(service: &mut ServiceConfig<'_>) {
     service
-        .service(hooks::odoo)
-        .service(observations::post)
-        .service(facts::get)
-        .service(facts::batch)
-        .service(transfers::post);
+        .service(hooks::take_odoo_hook)
+        .service(observations::post_observations)
+        .service(facts::get_facts)
+        .service(facts::get_facts_batch)
+        .service(transfers::post_transfer);
 }
 
-permission!(pub(crate) ReadFacts = "supply:read_facts" for
-    [Service, StoreManager, RegionalOps, Finance, ProcurementLead, Auditor, Operator, Admin]);
-permission!(pub(crate) Observe = "supply:observe" for [Service, Operator, Admin]);
-permission!(pub(crate) DraftTransfer = "supply:draft_transfer" for
-    [Service, StoreManager, RegionalOps, Operator, Admin]);
+permission!(
+    /// Read what is known of products at locations.
+    pub(crate) ReadFacts = "facts:read" for
+        [Service, StoreManager, RegionalOps, Finance, ProcurementLead, Auditor, Operator, Admin]
+);
+permission!(
+    /// Tell what tills, shops and warehouses saw.
+    pub(crate) Observe = "observations:write" for [Service, Operator, Admin]
+);
+permission!(
+    /// Present a grant and have its transfer drafted.
+    pub(crate) DraftTransfer = "transfers:draft" for [Service, StoreManager, RegionalOps, Operator, Admin]
+);
 
 /// The answer of everything that needs Odoo while none is configured.
 fn odoo_not_configured() -> ApiError {

@@ -21,7 +21,7 @@ pub(crate) struct LineTaken {
     responses((status = 200, content_type = "application/x-ndjson", body = LineTaken), Problems)
 )]
 #[post("/v1/observations")]
-pub(crate) async fn post(cx: Cx, caller: Caller<Observe>, lines: Ndjson) -> HttpResponse {
+pub(crate) async fn post_observations(cx: Cx, caller: Caller<Observe>, lines: Ndjson) -> HttpResponse {
     let actor = caller.actor();
     lines.batches(move |lines: Vec<Value>| {
         let (cx, actor) = (cx.clone(), actor.clone());

@@ -66,7 +66,7 @@ struct Accepted {
     responses((status = 200, body = Operation), (status = 202, body = Operation), Problems)
 )]
 #[post("/v1/transfers")]
-pub(crate) async fn post(
+pub(crate) async fn post_transfer(
     cx: Cx,
     settings: web::Data<SupplySettings>,
     caller: Caller<DraftTransfer>,

@@ -1,7 +1,7 @@
 //! Daily history without gaps, from rows that have some.
 
 use contracts::facts::DailyDemand;
-use jiff::{ToSpan, civil::Date};
+use jiff::{Span, civil::Date};
 
 /// Days of history carried with the facts: a quarter, so that weekday patterns and a season's turn show.
 pub(crate) const HISTORY_DAYS: i64 = 90;
@@ -29,7 +29,8 @@ pub(crate) fn day_number(day: Date) -> i64 {
 /// The day of a number; one outside of the calendar is cut to its end.
 pub(crate) fn day_of(number: i64) -> Date {
     let end = if number < 0 { Date::MIN } else { Date::MAX };
-    number.try_days().and_then(|span| Date::constant(1970, 1, 1).checked_add(span)).unwrap_or(end)
+    let span = i32::try_from(number).ok().and_then(|days| Span::new().try_days(days).ok());
+    span.and_then(|span| Date::constant(1970, 1, 1).checked_add(span).ok()).unwrap_or(end)
 }
 
 /// One element per day from the first told to the last. A day nobody told of is a day without sales, not one out of

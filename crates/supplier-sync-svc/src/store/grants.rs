@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chassis::store::{Store, StoreError, Tx, instant, micros};
-use contracts::events::supply::GrantConsumed;
+use contracts::events::GrantConsumed;
 use governance::{
     Grant,
     grant::{Jwk, Jwks},

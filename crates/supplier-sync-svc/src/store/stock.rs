@@ -1,7 +1,9 @@
+use std::str::FromStr;
+
 use chassis::store::{StoreError, Tx, instant, micros};
 use contracts::{
     LocationId, ProductId,
-    events::supply::{StockChanged, StockRanLow},
+    events::{StockChanged, StockRanLow},
 };
 use serde_json::json;
 use sqlx::Row as _;
@@ -34,8 +36,8 @@ pub(crate) async fn take_reading(tx: &mut Tx, reading: &Reading) -> Result<Outco
             return Ok(Outcome::Conflict);
         }
     };
-    let product = xref::learn(tx, Entity::Product, sku, ProductId::new::<&str>).await?;
-    let location = xref::learn(tx, Entity::Location, warehouse, LocationId::new::<&str>).await?;
+    let product = xref::learn(tx, Entity::Product, sku, ProductId::from_str).await?;
+    let location = xref::learn(tx, Entity::Location, warehouse, LocationId::from_str).await?;
     let (Some(product), Some(location)) = (product, location) else { return Ok(Outcome::Conflict) };
     learn_names(tx, &product, &location, reading).await?;
     set_reorder_point(tx, &product, &location, ODOO, reading.reorder_point).await?;

@@ -1,10 +1,8 @@
 //! Transfers: drafted once, with a grant that stands.
 
-mod bed;
-
 use std::time::Duration;
 
-use bed::Bed;
+use crate::bed::Bed;
 use futures_util::future::join_all;
 use odoo::replay::Failure;
 use reqwest::StatusCode;

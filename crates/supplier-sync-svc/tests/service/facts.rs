@@ -1,8 +1,6 @@
 //! Observations in, facts out.
 
-mod bed;
-
-use bed::{Bed, Setting, at};
+use crate::bed::{Bed, Setting, at};
 use contracts::Facts;
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
@@ -68,7 +66,7 @@ async fn facts_are_what_was_observed_and_nothing_else() {
     let facts: Facts = serde_json::from_value(found).unwrap();
     assert_eq!(facts.hash.clone().unwrap(), facts.digest().unwrap());
     assert!(facts.violations("").is_empty());
-    assert!(facts.as_of >= at(bed::NOW));
+    assert!(facts.as_of >= at(crate::bed::NOW));
 }
 
 #[actix_web::test]

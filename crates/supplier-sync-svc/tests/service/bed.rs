@@ -3,7 +3,8 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use chassis::{
-    Clock, Cx, Settings,
+    Clock, Cx, Ids, Settings,
+    auth::{KeyEntry, KeyId, KeysFile, generate_key},
     host::{HostOptions, Running, start},
 };
 use contracts::{Action, Digest, Facts};
@@ -19,24 +20,24 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
-pub const NOW: &str = "2026-11-23T08:00:00Z";
-pub const HOOK_SECRET: &str = "hook-secret";
+pub(crate) const NOW: &str = "2026-11-23T08:00:00Z";
+pub(crate) const HOOK_SECRET: &str = "hook-secret";
 
-pub struct Bed {
-    pub running: Running,
-    pub odoo: ReplayOdoo,
-    pub clock: Clock,
-    pub signer: GrantSigner,
-    pub http: reqwest::Client,
+pub(crate) struct Bed {
+    pub(crate) running: Running,
+    pub(crate) odoo: ReplayOdoo,
+    pub(crate) clock: Clock,
+    pub(crate) signer: GrantSigner,
+    pub(crate) http: reqwest::Client,
     key: String,
     _keys: MockServer,
     _folder: tempfile::TempDir,
 }
 
 #[derive(Clone, Copy)]
-pub struct Setting {
-    pub sweep_seconds: u64,
-    pub with_odoo: bool,
+pub(crate) struct Setting {
+    pub(crate) sweep_seconds: u64,
+    pub(crate) with_odoo: bool,
 }
 
 impl Default for Setting {
@@ -47,7 +48,7 @@ impl Default for Setting {
 }
 
 /// Store S1 runs on OAT-1 with a reorder point of 10; S2 could give.
-pub fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let warehouse = |code: &str, name: &str| WarehouseSeed { code: code.into(), name: name.into() };
     let product = |sku: &str, name: &str| ProductSeed {
         sku: sku.into(),
@@ -74,11 +75,11 @@ pub fn scene() -> Scene {
 }
 
 impl Bed {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Setting::default()).await
     }
 
-    pub async fn with(setting: Setting) -> Self {
+    pub(crate) async fn with(setting: Setting) -> Self {
         let clock = Clock::manual(NOW.parse().unwrap());
         let odoo_clock = clock.clone();
         let odoo = ReplayOdoo::start(scene(), Arc::new(move || odoo_clock.now())).await.unwrap();
@@ -116,23 +117,23 @@ impl Bed {
         bed
     }
 
-    pub fn cx(&self) -> &Cx {
+    pub(crate) fn cx(&self) -> &Cx {
         self.running.cx("supply").unwrap()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/supply/v1{path}", self.running.base_url())
     }
 
     /// Lets Odoo post its webhooks here.
-    pub fn hooked(&self, copies: usize) {
+    pub(crate) fn hooked(&self, copies: usize) {
         let authority = self.running.base_url().trim_start_matches("http://");
         let url = format!("http://odoo:{HOOK_SECRET}@{authority}/supply/v1/hooks/odoo");
         self.odoo.set_webhook(Some(Webhook { copies, ..Webhook::to(&url) }));
     }
 
     /// Moves the clock, a second at a time, until it holds.
-    pub async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
+    pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
         for _ in 0..600 {
             if holds(self).await {
                 return;
@@ -144,25 +145,25 @@ impl Bed {
     }
 
     /// Lets everything that is due happen, and shows that nothing more does.
-    pub async fn rest(&self) {
+    pub(crate) async fn rest(&self) {
         for _ in 0..30 {
             self.clock.advance(Duration::from_secs(1));
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    pub async fn count(&self, table: &str) -> i64 {
+    pub(crate) async fn count(&self, table: &str) -> i64 {
         self.number(format!("SELECT COUNT(*) FROM {table}")).await
     }
 
-    pub async fn number(&self, sql: String) -> i64 {
+    pub(crate) async fn number(&self, sql: String) -> i64 {
         let mut reader = self.cx().store().read().await.unwrap();
         let (number,): (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *reader).await.unwrap();
         number
     }
 
     /// Payloads of the events of a type about a subject, oldest first.
-    pub async fn events(&self, kind: &str, subject: &str) -> Vec<Value> {
+    pub(crate) async fn events(&self, kind: &str, subject: &str) -> Vec<Value> {
         let mut reader = self.cx().store().read().await.unwrap();
         let rows: Vec<(String,)> = sqlx::query_as(
             "SELECT payload FROM outbox WHERE kind = 'event' AND about = $1 AND order_key LIKE $2 ORDER BY seq",
@@ -175,21 +176,21 @@ impl Bed {
         rows.iter().map(|(payload,)| serde_json::from_str(payload).unwrap()).collect()
     }
 
-    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
         read(self.http.get(self.url(path)).bearer_auth(&self.key).send().await.unwrap()).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         read(self.http.post(self.url(path)).bearer_auth(&self.key).json(body).send().await.unwrap()).await
     }
 
-    pub async fn post_keyed(&self, path: &str, key: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post_keyed(&self, path: &str, key: &str, body: &Value) -> (StatusCode, Value) {
         let request = self.http.post(self.url(path)).bearer_auth(&self.key).header("Idempotency-Key", key);
         read(request.json(body).send().await.unwrap()).await
     }
 
     /// Sends observations and answers with the lines that came back.
-    pub async fn observe(&self, lines: &str) -> Vec<Value> {
+    pub(crate) async fn observe(&self, lines: &str) -> Vec<Value> {
         let request = self.http.post(self.url("/observations")).bearer_auth(&self.key);
         let answer =
             request.header("content-type", "application/x-ndjson").body(lines.to_owned()).send().await.unwrap();
@@ -197,14 +198,14 @@ impl Bed {
         answer.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    pub async fn facts(&self, product: &str, location: &str) -> Facts {
+    pub(crate) async fn facts(&self, product: &str, location: &str) -> Facts {
         let (status, body) = self.get(&format!("/facts/{product}/{location}")).await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_value(body).unwrap()
     }
 
     /// Asks for a transfer of OAT-1 from S2 to S1.
-    pub async fn transfer(
+    pub(crate) async fn transfer(
         &self,
         key: &str,
         quantity: f64,
@@ -221,7 +222,7 @@ impl Bed {
     }
 
     /// A grant as approval-svc gives it for a transfer of 24, changed as the test wants.
-    pub async fn grant(&self, change: impl FnOnce(&mut Grant)) -> String {
+    pub(crate) async fn grant(&self, change: impl FnOnce(&mut Grant)) -> String {
         let facts = self.facts("OAT-1", "S1").await;
         let tolerance = |pointer: &str, rise, fall| Tolerance { pointer: pointer.into(), rise, fall };
         let tolerances = [
@@ -250,14 +251,22 @@ impl Bed {
     }
 }
 
-pub fn transfer(quantity: f64) -> Action {
+/// A key of n8n's kind, and the keys file that knows it.
+fn api_key() -> (String, String) {
+    let id = KeyId::try_from("n8n".to_owned()).unwrap();
+    let (key, entry) = generate_key(&Ids::default(), &id);
+    let roles = serde_json::from_value(json!([{"role": "service"}, {"role": "operator"}])).unwrap();
+    (key, KeysFile { keys: vec![KeyEntry { roles, ..entry }] }.to_yaml().unwrap())
+}
+
+pub(crate) fn transfer(quantity: f64) -> Action {
     serde_json::from_value(
         json!({"type": "transfer", "product": "OAT-1", "from": "S2", "to": "S1", "quantity": quantity}),
     )
     .unwrap()
 }
 
-pub fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 

@@ -1,10 +1,8 @@
 //! Hints, read-back and the reconciler.
 
-mod bed;
-
 use std::time::Duration;
 
-use bed::{Bed, HOOK_SECRET, Setting};
+use crate::bed::{Bed, HOOK_SECRET, Setting};
 use serde_json::json;
 
 const CHANGED: &str = "steward.stock.changed.v1";
