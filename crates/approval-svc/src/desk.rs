@@ -1,0 +1,482 @@
+//! The desk where requests are taken in, decided and timed: the same three moves every time, in one transaction. Load
+//! and lock; let the state machine judge; write the new state with everything that follows from it.
+
+use std::sync::Arc;
+
+use chassis::prelude::{ConfigError, Cx, NewEffect, Settings, StoreError, Timestamp, Tx};
+use contracts::{
+    FieldError, PersonId,
+    events::{ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy},
+};
+use governance::{
+    Actor, Command, Directory, Requester,
+    link::{Link, LinkRefused},
+    policy::AtTimeout,
+    request::{Decision, Ended, Happened, Opening, Refused, Transition, Verdict},
+};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::{
+    callback::{self, Delivery},
+    rules::{
+        claims, deadline,
+        proposal::{Case, NewApproval},
+        view::Status,
+    },
+    settings::{ApprovalSettings, GrantKeys, InForce, LinkKeys},
+    sources::Source,
+    store::{self, IssuedGrant, Stored},
+};
+
+/// A link still shows how the matter ended after the step's time is over.
+const LINK_OUTLIVES_STEP: SignedDuration = SignedDuration::from_hours(24);
+/// How long a request rests whose timer failed.
+const REST: SignedDuration = SignedDuration::from_secs(60);
+/// Requests looked after in one turn of the timer.
+const TURN: u32 = 200;
+
+/// Everything a decision is made with.
+pub(crate) struct Desk {
+    directory: Arc<Source<Directory>>,
+    policy: Source<InForce>,
+    keys: Source<GrantKeys>,
+    links: LinkKeys,
+    /// Base of links; no slash at the end.
+    public_url: String,
+}
+
+/// Why the desk did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeskError {
+    #[error("there is no such request")]
+    Unknown,
+    #[error("the request is refused")]
+    Refused(#[from] Refused),
+    #[error("the fields of the request are invalid")]
+    Invalid(Vec<FieldError>),
+    #[error("another action has this reference already")]
+    ReferenceTaken { first: String },
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("a key cannot be used")]
+    Key(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl DeskError {
+    fn key(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Key(Box::new(error))
+    }
+}
+
+impl Desk {
+    /// # Errors
+    /// Everything wrong in the section `approvals` and the files it names.
+    pub(crate) fn new(settings: &Settings, section: &ApprovalSettings) -> Result<Self, ConfigError> {
+        let directory = Arc::new(section.directory()?);
+        let parts = (section.policy(&directory), section.grant_keys(), section.link_key());
+        match parts {
+            (Ok(policy), Ok(keys), Ok(links)) => {
+                Ok(Self { directory, policy, keys, links, public_url: public_url(settings) })
+            }
+            (policy, keys, links) => {
+                let errors = [policy.err(), keys.err(), links.err()].into_iter().flatten();
+                Err(errors.reduce(ConfigError::and).unwrap_or_else(|| ConfigError::one("approvals")))
+            }
+        }
+    }
+
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.policy.get()
+    }
+
+    pub(crate) fn grant_keys(&self) -> Arc<GrantKeys> {
+        self.keys.get()
+    }
+
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.directory.get()
+    }
+
+    /// Whom a link lets in.
+    pub(crate) fn read_link(&self, token: &str, now: Timestamp) -> Result<Result<Link, LinkRefused>, ConfigError> {
+        Ok(self.links.get()?.verify(token, now))
+    }
+
+    /// Takes a request in. A request with a known reference is the first one again, with its callback added.
+    ///
+    /// # Errors
+    /// [`DeskError`]; the transaction must then not be committed.
+    pub(crate) async fn open(
+        &self,
+        tx: &mut Tx,
+        by: Actor,
+        new: &NewApproval,
+        case: Case,
+    ) -> Result<(Stored, Fresh), DeskError> {
+        if let Some(first) = self.repeated(tx, new).await? {
+            return Ok((first, Fresh::No));
+        }
+        if new.decide_by.is_some_and(|decide_by| decide_by <= tx.now()) {
+            return Err(DeskError::Invalid(vec![FieldError::new("/decide_by", "must lie ahead")]));
+        }
+        let id = tx.new_id().to_string();
+        if tx.trace().correlation_id.is_none() {
+            tx.correlate(id.clone());
+        }
+        let opening = Opening {
+            requester: Requester { by: by.clone(), on_behalf_of: new.on_behalf_of.clone() },
+            from: case.input.from.clone(),
+            to: case.input.to.clone(),
+            row: case.route.row.clone(),
+            then: case.route.then.clone(),
+        };
+        let Transition { state, happened } = deadline::open(opening, case.deadline, tx.now(), &self.directory.get());
+        let mut request = Stored {
+            id,
+            reference: new.reference.clone(),
+            requested_by: name_of(&by),
+            case,
+            state,
+            grant: None,
+            thread: tx.trace().clone(),
+            created_at: tx.now(),
+        };
+        self.grant_if_approved(tx, &mut request)?;
+        if !store::add(tx, &request).await? {
+            // A twin with the same reference was faster; it has committed by now.
+            let first = self.repeated(tx, new).await?;
+            return first.map(|first| (first, Fresh::No)).ok_or(DeskError::Unknown);
+        }
+        if let Some(callback) = &new.callback {
+            store::add_callback(tx, &request.id, &callback.url).await?;
+        }
+        self.audit_opening(tx, &request).await?;
+        self.tell(tx, &request, &happened, "").await?;
+        Ok((request, Fresh::Yes))
+    }
+
+    async fn repeated(&self, tx: &mut Tx, new: &NewApproval) -> Result<Option<Stored>, DeskError> {
+        let Some(reference) = &new.reference else { return Ok(None) };
+        let Some(first) = store::lock_reference(tx, reference).await? else { return Ok(None) };
+        if first.case.action != new.action {
+            return Err(DeskError::ReferenceTaken { first: first.id });
+        }
+        if let Some(callback) = &new.callback {
+            self.attach(tx, &first, &callback.url).await?;
+        }
+        Ok(Some(first))
+    }
+
+    /// Adds a callback to a request that exists, and serves it at once when all is decided.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn attach(&self, tx: &mut Tx, request: &Stored, url: &str) -> Result<(), StoreError> {
+        if store::add_callback(tx, &request.id, url).await? && request.state.ended().is_some() {
+            deliver(tx, request, url).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries out a person's or the requester's command. `how` is how it reached us, for the audit.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub(crate) async fn command(&self, cx: &Cx, id: &str, command: &Command, how: &str) -> Result<Stored, DeskError> {
+        let mut tx = cx.store().begin().await?;
+        let outcome = self.carry_out(&mut tx, id, command, how).await;
+        // A refusal leaves its audit leaf; any other failure leaves nothing.
+        if matches!(outcome, Ok(_) | Err(DeskError::Refused(_))) {
+            tx.commit().await?;
+        }
+        outcome
+    }
+
+    async fn carry_out(&self, tx: &mut Tx, id: &str, command: &Command, how: &str) -> Result<Stored, DeskError> {
+        let mut request = store::lock(tx, id).await?.ok_or(DeskError::Unknown)?;
+        if let Some(correlation) = &request.thread.correlation_id {
+            tx.correlate(correlation.clone());
+        }
+        let judged = deadline::apply(&request.state, command, request.case.deadline, tx.now(), &self.directory.get());
+        let Transition { state, happened } = match judged {
+            Ok(transition) => transition,
+            Err(refused) => {
+                audit_refusal(tx, id, command, &refused, how).await?;
+                return Err(refused.into());
+            }
+        };
+        if happened.is_empty() {
+            return Ok(request);
+        }
+        let seen = request.state.version;
+        request.state = state;
+        self.grant_if_approved(tx, &mut request)?;
+        store::record(tx, &request, seen).await?;
+        self.tell(tx, &request, &happened, how).await?;
+        Ok(request)
+    }
+
+    /// An approval without its grant would be a promise that nobody can redeem, so both are in one transaction.
+    fn grant_if_approved(&self, tx: &Tx, request: &mut Stored) -> Result<(), DeskError> {
+        if Status::of(&request.state) == Status::Approved {
+            let id = tx.new_id().to_string();
+            let claims = claims(&request.case, &request.state, &request.id, id.clone(), tx.now());
+            let token = self.keys.get().signer.sign(&claims).map_err(DeskError::key)?;
+            request.grant = Some(IssuedGrant { id, token });
+        }
+        Ok(())
+    }
+
+    async fn audit_opening(&self, tx: &mut Tx, request: &Stored) -> Result<(), StoreError> {
+        let case = &request.case;
+        let details = json!({
+            "title": case.title, "action": case.action, "facts_hash": case.facts_hash, "policy": case.route.policy,
+            "row": case.route.row, "passed_over": case.route.trace, "score": case.score.as_ref().map(|s| s.micros),
+            "on_behalf_of": request.state.requester.on_behalf_of, "on_behalf_of_is": "asserted",
+        });
+        tx.audit(&request.requested_by, "approval.requested", &subject(&request.id), details).await
+    }
+
+    /// Everything that follows from what happened: audit leaves, events, callbacks.
+    async fn tell(&self, tx: &mut Tx, request: &Stored, happened: &[Happened], how: &str) -> Result<(), DeskError> {
+        let over = request.state.ended().is_some();
+        for one in happened {
+            match one {
+                Happened::StepOpened { step, asked, decide_by } => {
+                    self.tell_asked(tx, request, (*step, asked, *decide_by), over).await?;
+                }
+                Happened::Decided(decision) => audit_decision(tx, request, decision, how).await?,
+                Happened::Reminded { step, people, decide_by } => {
+                    self.tell_reminded(tx, request, (*step, people, *decide_by), false, over).await?;
+                }
+                Happened::Escalated { step, asked, decide_by } => {
+                    self.tell_reminded(tx, request, (*step, asked, *decide_by), true, over).await?;
+                }
+                Happened::Ended(ended) => self.tell_ended(tx, request, ended).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_asked(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        (step, asked, decide_by): (u32, &[PersonId], Timestamp),
+        over: bool,
+    ) -> Result<(), DeskError> {
+        let details = json!({"step": step, "asked": asked, "decide_by": decide_by});
+        tx.audit("steward", "approval.step_opened", &subject(&request.id), details).await?;
+        store::add_asked(tx, &request.id, asked).await?;
+        // A step that ended as it opened, because too few may decide, asks nobody.
+        if over || asked.is_empty() {
+            return Ok(());
+        }
+        let event = ApprovalRequested {
+            approval_id: request.id.clone(),
+            title: request.case.title.clone(),
+            action: request.case.action.clone(),
+            reason: request.case.route.why.clone().unwrap_or_else(|| request.case.route.row.clone()),
+            step,
+            asked: self.invite(request, step, asked, decide_by)?,
+            decide_by,
+            score: request.case.score.as_ref().map(|score| score.micros),
+        };
+        tx.emit(&event).await?;
+        Ok(())
+    }
+
+    async fn tell_reminded(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        (step, people, decide_by): (u32, &[PersonId], Timestamp),
+        escalated: bool,
+        over: bool,
+    ) -> Result<(), DeskError> {
+        let verb = if escalated { "approval.escalated" } else { "approval.reminded" };
+        let details = json!({"step": step, "people": people, "decide_by": decide_by});
+        tx.audit("steward", verb, &subject(&request.id), details).await?;
+        store::add_asked(tx, &request.id, people).await?;
+        if over || people.is_empty() {
+            return Ok(());
+        }
+        let event = ApprovalReminded {
+            approval_id: request.id.clone(),
+            title: request.case.title.clone(),
+            step,
+            escalated,
+            asked: self.invite(request, step, people, decide_by)?,
+            decide_by,
+        };
+        tx.emit(&event).await?;
+        Ok(())
+    }
+
+    async fn tell_ended(&self, tx: &mut Tx, request: &Stored, ended: &Ended) -> Result<(), DeskError> {
+        let (case, subject) = (&request.case, subject(&request.id));
+        let details =
+            json!({"how": ended.how, "by": ended.by, "comment": ended.comment, "facts_hash": case.facts_hash});
+        tx.audit(&ended_by(case, &ended.by), "approval.ended", &subject, details).await?;
+        if let Some(grant) = &request.grant {
+            let details = json!({
+                "grant_id": grant.id, "kid": self.keys.get().signer.kid(), "bounds": case.bounds,
+                "expires_at": case.route.grant_valid_for.after(tx.now()),
+            });
+            tx.audit("steward", "grant.issued", &subject, details).await?;
+        }
+        let event = ApprovalDecided {
+            approval_id: request.id.clone(),
+            outcome: ended.how.into(),
+            by: ended.by.clone(),
+            comment: ended.comment.clone(),
+            action: case.action.clone(),
+            facts_hash: case.facts_hash.clone(),
+            grant_id: request.grant.as_ref().map(|grant| grant.id.clone()),
+            decided_at: ended.at,
+        };
+        tx.emit(&event).await?;
+        for url in store::callbacks(tx, &request.id).await? {
+            deliver(tx, request, &url).await?;
+        }
+        Ok(())
+    }
+
+    /// A link for each of these people, good as long as they may decide and a day longer to look at the result.
+    fn invite(
+        &self,
+        request: &Stored,
+        step: u32,
+        people: &[PersonId],
+        decide_by: Timestamp,
+    ) -> Result<Vec<AskedPerson>, DeskError> {
+        let (directory, key) = (self.directory.get(), self.links.get().map_err(DeskError::key)?);
+        let after_escalation = match request.state.steps.get(step as usize).map(|step| &step.at_timeout) {
+            Some(AtTimeout::Escalate(escalation)) => escalation.within.after(decide_by),
+            _ => decide_by,
+        };
+        let expires_at = after_escalation.checked_add(LINK_OUTLIVES_STEP).unwrap_or(Timestamp::MAX);
+        let asked = people.iter().filter_map(|id| directory.person(id)).map(|person| {
+            let link = Link { approval_id: request.id.clone(), person: person.id.clone(), step, expires_at };
+            let token = key.issue(&link).map_err(StoreError::from)?;
+            Ok(AskedPerson {
+                person: person.id.clone(),
+                name: person.name.clone(),
+                email: person.email.clone(),
+                link: format!("{}/approvals/decide/{token}", self.public_url),
+            })
+        });
+        asked.collect()
+    }
+
+    /// One turn of the timer: reminders, escalations and expiries that are due. What to do lies in the rows, so a
+    /// restart loses nothing; a turn that comes twice changes nothing the second time.
+    ///
+    /// # Errors
+    /// When the store fails as a whole; one request that fails is put off.
+    pub(crate) async fn turn(&self, cx: &Cx) -> Result<(), StoreError> {
+        let due = store::due(&mut cx.store().read().await?, cx.clock().now(), TURN).await?;
+        for (id, thread) in due {
+            let mut tx = cx.store().begin_in(thread.clone()).await?;
+            match self.carry_out(&mut tx, &id, &Command::Tick, "timer").await {
+                Ok(_) => tx.commit().await?,
+                Err(DeskError::Store(error)) if error.is_unavailable() => return Err(error),
+                Err(error) => {
+                    tracing::error!(id, error = %chassis::chain(&error), "a request's timer failed; it rests a minute");
+                    drop(tx);
+                    let mut tx = cx.store().begin_in(thread).await?;
+                    store::put_off(&mut tx, &id, REST).await?;
+                    tx.commit().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As the settings promise: where nothing is said, the address that is listened on.
+fn public_url(settings: &Settings) -> String {
+    match settings.common.public_url.as_str() {
+        "" => format!("http://{}", settings.common.http.listen),
+        url => url.to_owned(),
+    }
+}
+
+/// Whether a request was new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fresh {
+    Yes,
+    No,
+}
+
+/// As the audit and the store name an actor.
+pub(crate) fn name_of(actor: &Actor) -> String {
+    match actor {
+        Actor::Person { person } => format!("person:{person}"),
+        Actor::Service { key } => format!("key:{key}"),
+        Actor::Steward => "steward".to_owned(),
+    }
+}
+
+pub(crate) fn subject(id: &str) -> String {
+    format!("approval:{id}")
+}
+
+fn ended_by(case: &Case, by: &DecidedBy) -> String {
+    match by {
+        DecidedBy::People { people } => people.last().map_or_else(|| "steward".into(), |id| format!("person:{id}")),
+        DecidedBy::Policy { .. } => format!("policy:{}@{}", case.route.policy.id, case.route.policy.version),
+        DecidedBy::Service { key } => format!("key:{key}"),
+    }
+}
+
+async fn deliver(tx: &mut Tx, request: &Stored, url: &str) -> Result<(), StoreError> {
+    let delivery = Delivery { approval_id: request.id.clone(), url: url.to_owned() };
+    // One order key per request: n8n answers 500 to one of two resumes at the same moment.
+    let mut effect = NewEffect::new(callback::NAME, request.id.clone(), &delivery)?.about(subject(&request.id));
+    if let Some(value) = request.case.input.value {
+        effect = effect.at_stake(value);
+    }
+    tx.effect(effect).await.map(drop)
+}
+
+async fn audit_decision(tx: &mut Tx, request: &Stored, decision: &Decision, how: &str) -> Result<(), StoreError> {
+    let verb = match decision.verdict {
+        Verdict::Approve => "approval.approved",
+        Verdict::Reject => "approval.rejected",
+        Verdict::SendBack => "approval.sent_back",
+    };
+    let details = json!({
+        "step": decision.step, "comment": decision.comment, "by": how, "facts_hash": request.case.facts_hash,
+        "version": request.state.version,
+    });
+    tx.audit(&format!("person:{}", decision.person), verb, &subject(&request.id), details).await
+}
+
+/// Somebody tried what they may not: that leaves a leaf. Slips (a second click, a stale page) do not.
+async fn audit_refusal(
+    tx: &mut Tx,
+    id: &str,
+    command: &Command,
+    refused: &Refused,
+    how: &str,
+) -> Result<(), StoreError> {
+    let actor = match command {
+        Command::Decide { person, .. } => format!("person:{person}"),
+        Command::Withdraw { by, .. } => name_of(by),
+        Command::Tick => return Ok(()),
+    };
+    let trespass = matches!(
+        refused,
+        Refused::NotAsked { .. }
+            | Refused::RequesterMayNotApprove { .. }
+            | Refused::ApprovedEarlierStep { .. }
+            | Refused::NotTheRequester
+    );
+    if trespass {
+        let details = json!({"why": refused.code(), "detail": refused.to_string(), "by": how});
+        tx.audit(&actor, "approval.refused", &subject(id), details).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! `/decide/{token}`: the page behind a signed link. Looking never decides, whoever looks: mail programs and chats
+//! open links to make previews. Only the form's POST decides, once.
+
+use std::sync::LazyLock;
+
+use actix_web::{
+    HttpRequest, HttpResponse, get, head,
+    http::{StatusCode, header},
+    post, web,
+};
+use chassis::prelude::*;
+use governance::{
+    Command,
+    link::{Link, LinkRefused},
+    request::{Refused, Verdict},
+};
+use minijinja::{Environment, Value, context, value::Serde};
+use serde::Deserialize;
+
+use super::status_of;
+use crate::{
+    desk::{Desk, DeskError},
+    rules::{
+        page::{PageView, Reader, refusal},
+        proposal::MAX_TEXT,
+    },
+    store::{self, Stored},
+};
+
+/// Autoescape goes by the `.html` of the names.
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    let pages = [
+        ("frame.html", include_str!("../../templates/frame.html")),
+        ("decide.html", include_str!("../../templates/decide.html")),
+        ("refused.html", include_str!("../../templates/refused.html")),
+    ];
+    for (name, text) in pages {
+        if let Err(error) = templates.add_template(name, text) {
+            tracing::error!(name, %error, "a page template cannot be read");
+        }
+    }
+    templates
+});
+
+/// What the form sends.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DecisionForm {
+    decision: Verdict,
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    comment: String,
+}
+
+/// The page of one request, for the person whom the link belongs to. Decides nothing.
+#[utoipa::path(
+    tag = "decision page", security(()),
+    params(("token" = String, Path, description = "From the link in a message")),
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 403, description = "Not a link of ours", content_type = "text/html", body = String),
+        (status = 410, description = "The link has expired", content_type = "text/html", body = String),
+    )
+)]
+#[get("/decide/{token}")]
+pub(crate) async fn look(cx: Cx, desk: web::Data<Desk>, token: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let page = Page { cx: &cx, desk: &desk };
+    match page.open(&token).await? {
+        Ok((link, request)) => page.show(&link, &request, StatusCode::OK, None, ""),
+        Err(refused) => Ok(refused),
+    }
+}
+
+/// What a link preview asks for: the head of the page.
+#[utoipa::path(
+    tag = "decision page", security(()),
+    params(("token" = String, Path, description = "From the link in a message")),
+    responses((status = 200, description = "As GET, without the page"))
+)]
+#[head("/decide/{token}")]
+pub(crate) async fn preview(token: web::Path<String>) -> HttpResponse {
+    drop(token);
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").finish()
+}
+
+/// Takes the decision of the person whom the link belongs to, then shows the page again. A second click finds the
+/// first answer.
+#[utoipa::path(
+    tag = "decision page", security(()),
+    params(("token" = String, Path, description = "From the link in a message")),
+    request_body(content = DecisionForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "Decided; the page shows how it stands"),
+        (status = 400, description = "Not the form of the page", content_type = "text/html", body = String),
+        (status = 403, description = "Not a link of ours, or not theirs to decide", content_type = "text/html", body = String),
+        (status = 409, description = "Decided already, by somebody else or by time", content_type = "text/html", body = String),
+        (status = 410, description = "The link has expired", content_type = "text/html", body = String),
+        (status = 422, description = "A comment is needed", content_type = "text/html", body = String),
+    )
+)]
+#[post("/decide/{token}")]
+pub(crate) async fn decide(
+    cx: Cx,
+    desk: web::Data<Desk>,
+    http: HttpRequest,
+    token: web::Path<String>,
+    form: Result<web::Form<DecisionForm>, actix_web::Error>,
+) -> Result<HttpResponse, ApiError> {
+    let page = Page { cx: &cx, desk: &desk };
+    let (link, request) = match page.open(&token).await? {
+        Ok(opened) => opened,
+        Err(refused) => return Ok(refused),
+    };
+    let form = match form {
+        Ok(form) if form.comment.chars().count() <= MAX_TEXT => form.into_inner(),
+        _ => return page.refuse(StatusCode::BAD_REQUEST, "That did not work", "Please use the buttons of the page."),
+    };
+    let comment = Some(form.comment.trim().to_owned()).filter(|comment| !comment.is_empty());
+    let (person, step) = (link.person.clone(), Some(link.step));
+    let command = Command::Decide { person, verdict: form.decision, comment, step, version: None };
+    match desk.command(&cx, &link.approval_id, &command, "link").await {
+        // The page by itself, so that a reload does not send the form again.
+        Ok(_) | Err(DeskError::Refused(Refused::AlreadyDecided(_))) => {
+            Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, http.path())).finish())
+        }
+        Err(DeskError::Refused(refused)) => {
+            let zone = request.case.facts.place.time_zone.as_deref();
+            let notice = refusal(&refused, &desk.directory(), zone);
+            let status = StatusCode::from_u16(status_of(&refused).0).unwrap_or(StatusCode::CONFLICT);
+            let (_, now) = match page.open(&token).await? {
+                Ok(opened) => opened,
+                Err(refused) => return Ok(refused),
+            };
+            page.show(&link, &now, status, Some(notice), &form.comment)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+struct Page<'a> {
+    cx: &'a Cx,
+    desk: &'a Desk,
+}
+
+impl Page<'_> {
+    /// Whom the link lets in and to what, or the page that says why not.
+    async fn open(&self, token: &str) -> Result<Result<(Link, Stored), HttpResponse>, ApiError> {
+        let link = match self.desk.read_link(token, self.cx.clock().now()).map_err(ApiError::internal)? {
+            Ok(link) => link,
+            Err(LinkRefused::Expired { .. }) => {
+                let detail = "Its time is over. If the matter is still open, a reminder brings a new link.";
+                return self.refuse(StatusCode::GONE, "This link has expired", detail).map(Err);
+            }
+            Err(LinkRefused::Malformed | LinkRefused::BadSignature) => {
+                let detail = "It was cut or changed on its way. Please open it from the message again.";
+                return self.refuse(StatusCode::FORBIDDEN, "This link is not valid", detail).map(Err);
+            }
+        };
+        let request = store::find(&mut self.cx.store().read().await?, &link.approval_id).await?;
+        match request {
+            Some(request) => Ok(Ok((link, request))),
+            None => {
+                self.refuse(StatusCode::GONE, "This link has expired", "The request is not kept any more.").map(Err)
+            }
+        }
+    }
+
+    fn show(
+        &self,
+        link: &Link,
+        request: &Stored,
+        status: StatusCode,
+        notice: Option<String>,
+        comment: &str,
+    ) -> Result<HttpResponse, ApiError> {
+        let directory = self.desk.directory();
+        let reader =
+            Reader { person: &link.person, step: link.step, directory: &directory, now: self.cx.clock().now() };
+        let page = Value::from(Serde(PageView::of(request, &reader)));
+        self.render(status, "decide.html", |nonce| context! { nonce, page, notice, comment })
+    }
+
+    fn refuse(&self, status: StatusCode, title: &str, detail: &str) -> Result<HttpResponse, ApiError> {
+        self.render(status, "refused.html", |nonce| context! { nonce, title, detail })
+    }
+
+    /// No script runs on the page, and nothing but its own style is loaded: a comment can hold anything. The chassis
+    /// adds that nobody keeps the page or learns the link from a referrer.
+    fn render(
+        &self,
+        status: StatusCode,
+        template: &str,
+        context: impl FnOnce(String) -> Value,
+    ) -> Result<HttpResponse, ApiError> {
+        let nonce: String = self.cx.ids().secret_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let policy = format!(
+            "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        );
+        let html = TEMPLATES.get_template(template).and_then(|template| template.render(context(nonce)));
+        let html = html.map_err(ApiError::internal)?;
+        Ok(HttpResponse::build(status)
+            .content_type("text/html; charset=utf-8")
+            .insert_header((header::CONTENT_SECURITY_POLICY, policy))
+            .body(html))
+    }
+}

@@ -1,0 +1,44 @@
+//! approval-svc: who may do what, who was asked, what they said, and the grant that proves it.
+//!
+//! The judgement is `governance`'s. Here it gets its transaction, its clock and its words on the wire.
+
+mod callback;
+mod desk;
+mod http;
+mod rules;
+mod settings;
+mod sources;
+mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::web;
+use callback::CallbackExecutor;
+use chassis::prelude::*;
+use desk::Desk;
+pub use rules::{
+    proposal::{Callback, Contribution, NewApproval, Scored},
+    view::{Approval, JudgedBy, Status, StepState, StepView},
+};
+use settings::ApprovalSettings;
+
+/// The service.
+///
+/// # Errors
+/// Everything wrong in the section `approvals` of the settings and in the files it names.
+pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
+    let section = ApprovalSettings::of(settings)?;
+    let desk = Arc::new(Desk::new(settings, &section)?);
+    let timer = Arc::clone(&desk);
+    Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
+        .migrations(chassis::migrations!("0101_requests"))
+        .routes(move |config: &mut ServiceConfig<'_>| {
+            config.app_data(web::Data::from(Arc::clone(&desk)));
+            http::routes(config);
+        })
+        .executor(Arc::new(CallbackExecutor { credentials: section.callback_credentials() }))
+        .job(Job::every("approvals.timers", Duration::from_secs(1), move |cx, _| {
+            let desk = Arc::clone(&timer);
+            Box::pin(async move { Ok(desk.turn(cx).await?) })
+        })))
+}

@@ -1,0 +1,28 @@
+//! What an approval allows.
+
+use governance::{Grant, State};
+use jiff::Timestamp;
+
+use super::proposal::Case;
+
+const ISSUER: &str = "steward/approvals";
+/// The one service that knows Odoo.
+const AUDIENCE: &str = "steward/supply";
+
+/// The claims of the grant for an approved request.
+pub(crate) fn claims(case: &Case, state: &State, approval_id: &str, grant_id: String, now: Timestamp) -> Grant {
+    Grant {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        approval_id: approval_id.to_owned(),
+        grant_id,
+        issued_at: now,
+        not_before: now,
+        expires_at: case.route.grant_valid_for.after(now),
+        action: case.action.clone(),
+        facts_hash: case.facts_hash.clone(),
+        bounds: case.bounds.clone(),
+        policy: case.route.policy.clone(),
+        decided_by: state.approvers(),
+    }
+}

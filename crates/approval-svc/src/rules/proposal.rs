@@ -1,0 +1,199 @@
+//! From the body of a request to a case that has been judged.
+
+use contracts::{Action, Digest, Facts, FieldError, Money, PersonId};
+use governance::{
+    Route,
+    drift::{self, Bound},
+    policy::Input,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::InForce;
+
+const MAX_TITLE: usize = 200;
+/// Long enough for any document number, short enough for an index.
+const MAX_REFERENCE: usize = 128;
+const MAX_URL: usize = 2048;
+/// Longest free text that is kept: comment, counterfactual, reason.
+pub(crate) const MAX_TEXT: usize = 2000;
+const MAX_CONTRIBUTIONS: usize = 50;
+/// A score of one, in the millionths in which scores travel.
+pub(crate) const ONE: u32 = 1_000_000;
+
+/// A change that needs an answer, and everything that people will look at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewApproval {
+    /// One line for people.
+    #[schema(min_length = 1, max_length = 200, example = "24 x Coffee 500 g from store-7 to store-1")]
+    pub title: String,
+    pub action: Action,
+    /// As supply sealed them; for a transfer, those of the receiver.
+    pub facts: Facts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Scored>,
+    /// For whom the caller asks. An assertion: it takes this person out of the approvers and gives nobody a right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<PersonId>,
+    /// Unique business reference: a repeat with another key returns the first request, for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub reference: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    /// When the business needs the answer (truck cut-off, projected stock-out): nobody is asked beyond it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide_by: Option<Timestamp>,
+    /// What an hour of waiting costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_of_waiting_per_hour: Option<Money>,
+}
+
+/// Where the decision is delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Callback {
+    /// Must begin with an entry of `outgoing.callback_allow`; the resume URL of an n8n Wait node fits.
+    #[schema(max_length = 2048, example = "https://n8n.example/webhook-waiting/42?signature=ab12")]
+    pub url: String,
+}
+
+/// What a model said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scored {
+    /// Millionths.
+    #[schema(maximum = 1_000_000)]
+    pub micros: u32,
+    #[schema(example = "high")]
+    pub band: String,
+    #[schema(example = "replenishment-priority@1")]
+    pub model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recommendation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 50)]
+    pub contributions: Vec<Contribution>,
+    /// What would have to be different for another band.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2000)]
+    pub counterfactual: Option<String>,
+}
+
+/// How much one input moved the score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contribution {
+    #[schema(example = "stock-out probability")]
+    pub name: String,
+    /// Millionths of the score, up or down.
+    pub micros: i64,
+}
+
+/// What was asked and by what it was judged. Never changes: the decision is about exactly this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Case {
+    pub(crate) title: String,
+    pub(crate) action: Action,
+    pub(crate) facts: Facts,
+    pub(crate) facts_hash: Digest,
+    pub(crate) score: Option<Scored>,
+    /// What the policy judged by.
+    pub(crate) input: Input,
+    pub(crate) route: Route,
+    /// The facts that a grant will rest on, taken down now.
+    pub(crate) bounds: Vec<Bound>,
+    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) cost_of_waiting_per_hour: Option<Money>,
+}
+
+impl NewApproval {
+    /// The fields that make it this request and no other. Not the callback: a retried workflow brings a new one.
+    pub(crate) fn fingerprint(&self) -> impl Serialize + Sync + '_ {
+        (&self.action, &self.facts.hash, &self.on_behalf_of, &self.reference)
+    }
+
+    /// Judges it by the policy in force.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its pointer.
+    pub(crate) fn judge(&self, in_force: &InForce) -> Result<Case, Vec<FieldError>> {
+        let mut errors = self.violations();
+        let facts_hash = match (&self.facts.hash, self.facts.digest()) {
+            (Some(sent), Ok(found)) if *sent == found => Some(found),
+            (None, _) => refuse(&mut errors, "/facts/hash", "is missing: send the facts as supply sealed them"),
+            _ => refuse(&mut errors, "/facts/hash", "does not match: the facts were changed after supply sealed them"),
+        };
+        let input = Input::of(&self.action, &self.facts)
+            .map_err(|error| FieldError::new(format!("/action{}", error.pointer), error.to_string()));
+        let input = input.map_or_else(
+            |error| {
+                errors.push(error);
+                None
+            },
+            Some,
+        );
+        let (Some(facts_hash), Some(mut input), true) = (facts_hash, input, errors.is_empty()) else {
+            return Err(errors);
+        };
+        if let Some(score) = &self.score {
+            (input.score, input.band) = (Some(score.micros), Some(score.band.clone()));
+        }
+        let route = in_force.policy.route(&in_force.reference, &input);
+        let facts = serde_json::to_value(&self.facts).unwrap_or_default();
+        let bounds = drift::bind(&facts, &self.action, &route.tolerances)
+            .map_err(|error| vec![FieldError::new("/action", format!("the policy cannot bind it: {error}"))])?;
+        Ok(Case {
+            title: self.title.trim().to_owned(),
+            action: self.action.clone(),
+            facts: self.facts.clone(),
+            facts_hash,
+            score: self.score.clone(),
+            input,
+            route,
+            bounds,
+            deadline: self.decide_by,
+            cost_of_waiting_per_hour: self.cost_of_waiting_per_hour,
+        })
+    }
+
+    fn violations(&self) -> Vec<FieldError> {
+        let mut found = self.facts.violations("/facts");
+        let mut text = |pointer: &str, text: Option<&String>, most: usize| {
+            if text.is_some_and(|text| text.trim().is_empty() || text.chars().count() > most) {
+                found.push(FieldError::new(pointer, format!("must have 1 to {most} characters")));
+            }
+        };
+        let score = self.score.as_ref();
+        text("/title", Some(&self.title), MAX_TITLE);
+        text("/reference", self.reference.as_ref(), MAX_REFERENCE);
+        text("/callback/url", self.callback.as_ref().map(|callback| &callback.url), MAX_URL);
+        text("/score/band", score.map(|score| &score.band), MAX_REFERENCE);
+        text("/score/model", score.map(|score| &score.model), MAX_REFERENCE);
+        text("/score/counterfactual", score.and_then(|score| score.counterfactual.as_ref()), MAX_TEXT);
+        for (i, part) in score.iter().flat_map(|score| &score.contributions).enumerate() {
+            text(&format!("/score/contributions/{i}/name"), Some(&part.name), MAX_REFERENCE);
+        }
+        let mut rule = |broken: bool, pointer: &str, detail: &str| {
+            if broken {
+                found.push(FieldError::new(pointer, detail));
+            }
+        };
+        let quantity = self.action.quantity();
+        rule(!(quantity.is_finite() && quantity > 0.0), "/action/quantity", "must be above 0");
+        let nowhere = matches!(&self.action, Action::Transfer { from, to, .. } if from == to);
+        rule(nowhere, "/action/to", "must differ from the place it comes from");
+        rule(score.is_some_and(|score| score.micros > ONE), "/score/micros", "must be at most 1000000");
+        let parts = score.map_or(0, |score| score.contributions.len());
+        rule(parts > MAX_CONTRIBUTIONS, "/score/contributions", "must have at most 50 items");
+        let cost = self.cost_of_waiting_per_hour;
+        rule(cost.is_some_and(|cost| cost.minor < 0), "/cost_of_waiting_per_hour/minor", "must not be negative");
+        found
+    }
+}
+
+fn refuse<T>(errors: &mut Vec<FieldError>, pointer: &str, detail: &str) -> Option<T> {
+    errors.push(FieldError::new(pointer, detail));
+    None
+}

@@ -1,0 +1,317 @@
+//! All SQL of this service.
+
+use chassis::{
+    prelude::{StoreError, Timestamp, Tx, instant, micros},
+    store::Reader,
+};
+use contracts::{LocationId, PersonId, RegionId, Trace};
+use governance::State;
+use jiff::SignedDuration;
+use sqlx::{Any, AssertSqlSafe, FromRow, Row, any::AnyRow, query::Query};
+
+use crate::rules::{proposal::Case, view::Status};
+
+/// A request with everything that is kept of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) id: String,
+    pub(crate) reference: Option<String>,
+    /// `key:n8n`, `person:olga`.
+    pub(crate) requested_by: String,
+    pub(crate) case: Case,
+    pub(crate) state: State,
+    pub(crate) grant: Option<IssuedGrant>,
+    /// The thread of business it belongs to, from asking to answer.
+    pub(crate) thread: Trace,
+    pub(crate) created_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct IssuedGrant {
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+impl<'r> FromRow<'r, AnyRow> for Stored {
+    fn from_row(row: &'r AnyRow) -> Result<Self, sqlx::Error> {
+        let grant_id: Option<String> = row.try_get("grant_id")?;
+        let token: Option<String> = row.try_get("grant_token")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            reference: row.try_get("reference")?,
+            requested_by: row.try_get("requested_by")?,
+            case: json(row, "document")?,
+            state: json(row, "state")?,
+            grant: grant_id.zip(token).map(|(id, token)| IssuedGrant { id, token }),
+            thread: Trace {
+                traceparent: row.try_get("traceparent")?,
+                correlation_id: row.try_get("correlation_id")?,
+                causation_id: None,
+            },
+            created_at: instant(row.try_get("created_at")?),
+        })
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error> {
+    let text: String = row.try_get(column)?;
+    serde_json::from_str(&text)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
+}
+
+/// The columns of [`Stored`].
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, reference, requested_by, document, state, grant_id, grant_token, traceparent, correlation_id, \
+             created_at FROM requests ",
+            $rest
+        )
+    };
+}
+
+/// Adds a request; `false` when its reference is taken, and then nothing was added.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn add(tx: &mut Tx, request: &Stored) -> Result<bool, StoreError> {
+    let (input, state) = (&request.case.input, &request.state);
+    let cost = request.case.cost_of_waiting_per_hour;
+    let document = serde_json::to_string(&request.case)?;
+    let added = sqlx::query(
+        "INSERT INTO requests (id, reference, requested_by, status, version, from_location, from_region, to_location, \
+         to_region, at_stake_minor, at_stake_currency, waiting_costs_minor, waiting_costs_currency, decide_by_at, \
+         wake_at, document, state, grant_id, grant_token, traceparent, correlation_id, created_at, decided_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
+         $23) ON CONFLICT DO NOTHING",
+    )
+    .bind(request.id.clone())
+    .bind(request.reference.clone())
+    .bind(request.requested_by.clone())
+    .bind(Status::of(state).as_str())
+    .bind(i64::from(state.version))
+    .bind(input.from.location.as_ref().map(LocationId::to_string))
+    .bind(input.from.region.as_ref().map(RegionId::to_string))
+    .bind(input.to.location.as_ref().map(LocationId::to_string))
+    .bind(input.to.region.as_ref().map(RegionId::to_string))
+    .bind(input.value.map(|money| money.minor))
+    .bind(input.value.map(|money| money.currency.as_str().to_owned()))
+    .bind(cost.map(|money| money.minor))
+    .bind(cost.map(|money| money.currency.as_str().to_owned()))
+    .bind(state.waiting().map(|waiting| micros(waiting.decide_by)))
+    .bind(state.next_wake().map(micros))
+    .bind(document)
+    .bind(serde_json::to_string(state)?)
+    .bind(request.grant.as_ref().map(|grant| grant.id.clone()))
+    .bind(request.grant.as_ref().map(|grant| grant.token.clone()))
+    .bind(request.thread.traceparent.clone())
+    .bind(request.thread.correlation_id.clone())
+    .bind(micros(request.created_at))
+    .bind(state.ended().map(|ended| micros(ended.at)))
+    .execute(tx.conn())
+    .await?;
+    Ok(added.rows_affected() == 1)
+}
+
+/// Writes a transition from version `seen`. The row is locked already; the version is compared all the same, so that
+/// no future path can write over a decision.
+///
+/// # Errors
+/// [`StoreError::Busy`] when the stored version is another one.
+pub(crate) async fn record(tx: &mut Tx, request: &Stored, seen: u32) -> Result<(), StoreError> {
+    let state = &request.state;
+    let written = sqlx::query(
+        "UPDATE requests SET status = $1, version = $2, decide_by_at = $3, wake_at = $4, state = $5, grant_id = $6, \
+         grant_token = $7, decided_at = $8 WHERE id = $9 AND version = $10",
+    )
+    .bind(Status::of(state).as_str())
+    .bind(i64::from(state.version))
+    .bind(state.waiting().map(|waiting| micros(waiting.decide_by)))
+    .bind(state.next_wake().map(micros))
+    .bind(serde_json::to_string(state)?)
+    .bind(request.grant.as_ref().map(|grant| grant.id.clone()))
+    .bind(request.grant.as_ref().map(|grant| grant.token.clone()))
+    .bind(state.ended().map(|ended| micros(ended.at)))
+    .bind(request.id.clone())
+    .bind(i64::from(seen))
+    .execute(tx.conn())
+    .await?;
+    match written.rows_affected() {
+        1 => Ok(()),
+        _ => Err(StoreError::Busy(sqlx::Error::RowNotFound)),
+    }
+}
+
+/// The request, locked until the transaction ends: of two decisions at once the second sees the first.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn lock(tx: &mut Tx, id: &str) -> Result<Option<Stored>, StoreError> {
+    let select = tx.dialect().for_update(select!("WHERE id = $1"));
+    Ok(sqlx::query_as(select).bind(id.to_owned()).fetch_optional(tx.conn()).await?)
+}
+
+/// The first request with this reference, locked.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn lock_reference(tx: &mut Tx, reference: &str) -> Result<Option<Stored>, StoreError> {
+    let select = tx.dialect().for_update(select!("WHERE reference = $1"));
+    Ok(sqlx::query_as(select).bind(reference.to_owned()).fetch_optional(tx.conn()).await?)
+}
+
+/// The request, for who was let in by other means than a role (a link, an effect).
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn find(reader: &mut Reader, id: &str) -> Result<Option<Stored>, StoreError> {
+    Ok(sqlx::query_as(select!("WHERE id = $1")).bind(id.to_owned()).fetch_optional(&mut **reader).await?)
+}
+
+/// Remembers who was told.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn add_asked(tx: &mut Tx, id: &str, people: &[PersonId]) -> Result<(), StoreError> {
+    for person in people {
+        sqlx::query("INSERT INTO asked (request_id, person) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(id.to_owned())
+            .bind(person.to_string())
+            .execute(tx.conn())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Adds an address for the decision; `false` when it was known.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn add_callback(tx: &mut Tx, id: &str, url: &str) -> Result<bool, StoreError> {
+    let added = sqlx::query("INSERT INTO callbacks (request_id, url) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(id.to_owned())
+        .bind(url.to_owned())
+        .execute(tx.conn())
+        .await?;
+    Ok(added.rows_affected() == 1)
+}
+
+/// # Errors
+/// When the store fails.
+pub(crate) async fn callbacks(tx: &mut Tx, id: &str) -> Result<Vec<String>, StoreError> {
+    let urls: Vec<(String,)> = sqlx::query_as("SELECT url FROM callbacks WHERE request_id = $1 ORDER BY url")
+        .bind(id.to_owned())
+        .fetch_all(tx.conn())
+        .await?;
+    Ok(urls.into_iter().map(|(url,)| url).collect())
+}
+
+/// The requests that time has something to do with by `now`, each with its thread, the longest overdue first.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn due(reader: &mut Reader, now: Timestamp, limit: u32) -> Result<Vec<(String, Trace)>, StoreError> {
+    let due = "SELECT id, traceparent, correlation_id FROM requests WHERE wake_at <= $1 ORDER BY wake_at, id LIMIT $2";
+    let due: Vec<(String, Option<String>, Option<String>)> =
+        sqlx::query_as(due).bind(micros(now)).bind(i64::from(limit)).fetch_all(&mut **reader).await?;
+    let thread = |traceparent, correlation_id| Trace { traceparent, correlation_id, causation_id: None };
+    Ok(due.into_iter().map(|(id, parent, correlation)| (id, thread(parent, correlation))).collect())
+}
+
+/// Puts off a request whose turn failed, so that it does not hold up those behind it.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn put_off(tx: &mut Tx, id: &str, by: SignedDuration) -> Result<(), StoreError> {
+    let later = tx.now().checked_add(by).unwrap_or(Timestamp::MAX);
+    sqlx::query("UPDATE requests SET wake_at = $1 WHERE id = $2 AND wake_at IS NOT NULL")
+        .bind(micros(later))
+        .bind(id.to_owned())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Which requests a caller may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// No role is bound to a place.
+    pub(crate) everywhere: bool,
+    pub(crate) regions: Vec<String>,
+    pub(crate) locations: Vec<String>,
+    /// `key:n8n`, `person:olga`: what they asked for themselves they always see.
+    pub(crate) actor: String,
+    /// What they were asked about they always see.
+    pub(crate) person: Option<String>,
+}
+
+/// Which of them to list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) id: Option<String>,
+    pub(crate) status: Option<Status>,
+    /// Older than this id.
+    pub(crate) before: Option<String>,
+    pub(crate) limit: u32,
+}
+
+/// The requests within the scope, the newest first.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn list(reader: &mut Reader, scope: &Scope, wanted: &Wanted) -> Result<Vec<Stored>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.one("id = ", wanted.id.as_ref());
+    conditions.one("status = ", wanted.status.map(|status| status.as_str().to_owned()).as_ref());
+    conditions.one("id < ", wanted.before.as_ref());
+    if !scope.everywhere {
+        conditions.within(scope);
+    }
+    let clause =
+        if conditions.all.is_empty() { String::new() } else { format!("WHERE {}", conditions.all.join(" AND ")) };
+    let limit = conditions.values.len() + 1;
+    // Built from constants and placeholders only; every value is bound.
+    let sql = format!("{}{clause} ORDER BY id DESC LIMIT ${limit}", select!(""));
+    let query: Query<'_, Any, _> = sqlx::query(AssertSqlSafe(sql));
+    let query = conditions.values.into_iter().fold(query, Query::bind).bind(i64::from(wanted.limit));
+    let rows = query.fetch_all(&mut **reader).await?;
+    Ok(rows.iter().map(Stored::from_row).collect::<Result<_, _>>()?)
+}
+
+/// A `WHERE` clause in the making: its text holds placeholders only.
+#[derive(Default)]
+struct Conditions {
+    all: Vec<String>,
+    values: Vec<String>,
+}
+
+impl Conditions {
+    fn placeholder(&mut self, value: &str) -> String {
+        self.values.push(value.to_owned());
+        format!("${}", self.values.len())
+    }
+
+    fn one(&mut self, condition: &'static str, value: Option<&String>) {
+        if let Some(value) = value {
+            let placeholder = self.placeholder(value);
+            self.all.push(format!("{condition}{placeholder}"));
+        }
+    }
+
+    fn within(&mut self, scope: &Scope) {
+        let mut any = vec![format!("requested_by = {}", self.placeholder(&scope.actor))];
+        if let Some(person) = &scope.person {
+            let person = self.placeholder(person);
+            any.push(format!("EXISTS (SELECT 1 FROM asked WHERE request_id = requests.id AND person = {person})"));
+        }
+        for (columns, names) in
+            [(["from_region", "to_region"], &scope.regions), (["from_location", "to_location"], &scope.locations)]
+        {
+            let list = names.iter().map(|name| self.placeholder(name)).collect::<Vec<_>>().join(", ");
+            if !names.is_empty() {
+                any.extend(columns.map(|column| format!("{column} IN ({list})")));
+            }
+        }
+        self.all.push(format!("({})", any.join(" OR ")));
+    }
+}
