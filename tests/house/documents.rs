@@ -1,0 +1,27 @@
+//! `openapi/` is what the code says.
+
+use std::{collections::BTreeMap, fs};
+
+use chassis::Settings;
+
+#[test]
+fn the_checked_in_documents_are_those_of_the_code() {
+    let settings = Settings::from_yaml("").expect("the embedded defaults are a configuration");
+    let services = steward::fleet::services(&settings).expect("the services take the defaults");
+    let generated = steward::documents::all(&services).expect("the documents can be written");
+    let folder = crate::root().join("openapi");
+    let entries = fs::read_dir(&folder).expect("openapi/ is there").flatten();
+    let checked_in: BTreeMap<String, String> = entries
+        .map(|entry| {
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            (entry.file_name().to_string_lossy().into_owned(), text)
+        })
+        .collect();
+    let names = |documents: &BTreeMap<String, String>| documents.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&checked_in), names(&generated), "files of openapi/; `make openapi` writes them anew");
+    for (name, text) in &generated {
+        let line = text.lines().zip(checked_in[name].lines()).position(|(new, old)| new != old);
+        let same = *text == checked_in[name];
+        assert!(same, "openapi/{name} differs from the code, first at line {line:?}: run `make openapi` and commit it");
+    }
+}
