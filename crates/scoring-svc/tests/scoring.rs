@@ -1,0 +1,308 @@
+//! scoring-svc in process: every route, its limits, and what it keeps.
+
+use std::sync::{Arc, Mutex};
+
+use chassis::{
+    Clock, Ids, Settings,
+    auth::{Grantee, KeysFile, Role, generate_key},
+    host::{HostOptions, Running, start},
+    prelude::Service,
+};
+use contracts::{Envelope, Facts};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+struct Scoring {
+    running: Running,
+    client: reqwest::Client,
+    key: String,
+    told: Arc<Mutex<Vec<Envelope>>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scoring {
+    async fn start() -> Self {
+        let _chosen_already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let (key, mut entry) = generate_key(&Ids::default(), &"n8n".to_owned().try_into().unwrap());
+        entry.roles = vec![Grantee::everywhere(Role::Service), Grantee::everywhere(Role::Auditor)];
+        let keys = folder.path().join("keys.yaml");
+        std::fs::write(&keys, KeysFile { keys: vec![entry] }.to_yaml().unwrap()).unwrap();
+        let settings = Settings::from_yaml(&format!(
+            "http: {{listen: '127.0.0.1:0', workers: 2}}\nstore: {{data_dir: {0}}}\nauth: {{keys_file: {0}/keys.yaml}}",
+            folder.path().display()
+        ));
+        let settings = settings.unwrap();
+        let told: Arc<Mutex<Vec<Envelope>>> = Arc::default();
+        let ears = Arc::clone(&told);
+        let listener = Service::new("approvals", "Listener", "Hears what is told.").on_any(move |_, _, event| {
+            ears.lock().unwrap().push(event.clone());
+            Box::pin(async { Ok(()) })
+        });
+        let services = vec![scoring_svc::service(&settings).unwrap(), listener];
+        let clock = Clock::manual("2026-11-23T08:00:00Z".parse().unwrap());
+        let running = start(services, &settings, HostOptions { clock, ..HostOptions::default() }).await.unwrap();
+        Self { running, client: reqwest::Client::new(), key, told, _folder: folder }
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}/scoring{path}", self.running.base_url())).bearer_auth(&self.key)
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    async fn score(&self, key: &str, body: &Value) -> (StatusCode, Value) {
+        answer(self.request(Method::POST, "/v1/replenishment/score").header("idempotency-key", key).json(body)).await
+    }
+
+    async fn stream(&self, lines: &[String]) -> Vec<Value> {
+        let request = self.request(Method::POST, "/v1/replenishment/stream");
+        let request = request.header("content-type", "application/x-ndjson").body(lines.join("\n"));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.unwrap();
+    (response.status(), response.json().await.unwrap_or(Value::Null))
+}
+
+/// A fast seller with two days of stock left and a donor nearby.
+fn facts() -> Value {
+    json!({
+        "product": "SKU-1", "location": "store-1", "as_of": "2026-11-23T07:00:00Z",
+        "item": {"unit_cost": {"minor": 500, "currency": "EUR"}, "unit_price": {"minor": 900, "currency": "EUR"}, "pack": 6},
+        "place": {"region": "north"},
+        "stock": {"on_hand": 10.0, "observed_at": "2026-11-23T06:59:00Z"},
+        "demand": {"first_day": "2026-09-24", "units": (0..60).map(|day| f64::from(4 + day % 4)).collect::<Vec<_>>()},
+        "lead_time": {"supplier": "acme", "promised_days": 5.0, "seen_days": [4.0, 5.0, 6.0, 5.0, 7.0]},
+        "donors": [{"location": "dc-1", "region": "north", "daily_demand": 2.0, "transfer_days": 1.0,
+            "stock": {"on_hand": 400.0, "observed_at": "2026-11-23T06:59:00Z"}}],
+    })
+}
+
+fn line(facts: &Value) -> String {
+    json!({"facts": facts}).to_string()
+}
+
+#[tokio::test]
+async fn a_score_keeps_a_recommendation_tells_of_it_and_leaves_an_audit_leaf() {
+    let scoring = Scoring::start().await;
+    let (status, scored) = scoring.score("event-1:score", &json!({"facts": facts()})).await;
+    assert_eq!(status, StatusCode::OK, "{scored}");
+    assert_eq!((&scored["status"], &scored["recommendation"]["action"]), (&json!("scored"), &json!("transfer")));
+    let parts: i64 = scored["contributions"].as_array().unwrap().iter().map(|part| part["micros"].as_i64().unwrap()).sum();
+    assert_eq!(json!(parts), scored["score"]);
+    let id = scored["recommendation_id"].as_str().unwrap();
+
+    let (status, kept) = scoring.get(&format!("/v1/recommendations/{id}")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(kept["answer"]["input_hash"], scored["input_hash"]);
+    assert_eq!((&kept["made_by"], &kept["made_at"]), (&json!("key:n8n"), &json!("2026-11-23T08:00:00Z")));
+    let sealed = serde_json::from_value::<Facts>(facts()).unwrap().digest().unwrap();
+    assert_eq!(kept["facts_hash"], json!(sealed));
+
+    let (_, leaves) = scoring.get(&format!("/v1/audit?subject=recommendation:{id}")).await;
+    assert_eq!(leaves["items"][0]["verb"], "recommended");
+    let event = heard(&scoring).await;
+    assert_eq!(event["recommendation_id"], json!(id));
+    assert_eq!((&event["action"], &event["model"]), (&json!("transfer"), &json!("replenishment-priority@1")));
+}
+
+async fn heard(scoring: &Scoring) -> Value {
+    for _ in 0..200 {
+        if let Some(event) = scoring.told.lock().unwrap().first() {
+            assert_eq!(event.kind, "steward.recommendation.made.v1");
+            return serde_json::from_str(event.data.get()).unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("nothing was told");
+}
+
+#[tokio::test]
+async fn a_repeated_key_gets_the_first_answer_and_keeps_nothing_more() {
+    let scoring = Scoring::start().await;
+    let (_, first) = scoring.score("k", &json!({"facts": facts()})).await;
+    let (status, again) = scoring.score("k", &json!({"facts": facts()})).await;
+    assert_eq!((status, &again), (StatusCode::OK, &first));
+    let mut other = facts();
+    other["stock"]["on_hand"] = json!(11.0);
+    let (status, problem) = scoring.score("k", &json!({"facts": other})).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("header:Idempotency-Key")));
+    let (_, kept) = scoring.get("/v1/recommendations").await;
+    assert_eq!(kept["items"].as_array().unwrap().len(), 1);
+    let (status, problem) = scoring.post("/v1/replenishment/score", &json!({"facts": facts()})).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::BAD_REQUEST, &json!("header:Idempotency-Key")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_judged_is_an_answer_and_is_not_kept() {
+    let scoring = Scoring::start().await;
+    let mut few = facts();
+    few["demand"]["units"] = json!([3.0, 2.0]);
+    few["lead_time"] = json!({});
+    let (status, told) = scoring.score("k", &json!({"facts": few})).await;
+    assert_eq!((status, &told["status"]), (StatusCode::OK, &json!("insufficient_data")));
+    assert!(told["missing"].as_array().is_some_and(|missing| !missing.is_empty()) && told["recommendation_id"].is_null());
+    let (_, kept) = scoring.get("/v1/recommendations").await;
+    assert_eq!(kept["items"], json!([]));
+    assert!(scoring.told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn bad_facts_are_refused_with_a_pointer_to_each() {
+    let scoring = Scoring::start().await;
+    let mut bad = facts();
+    bad["stock"]["on_hand"] = json!(-1.0);
+    bad["item"]["pack"] = json!(0);
+    let (status, problem) = scoring.score("k", &json!({"facts": bad})).await;
+    let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(pointers, [json!("/facts/stock/on_hand"), json!("/facts/item/pack")]);
+
+    let (status, problem) = scoring.score("k", &json!({"facts": facts(), "optons": {}})).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/optons")));
+
+    let mut forged = facts();
+    forged["hash"] = json!(format!("sha256:{}", "0".repeat(64)));
+    let (status, problem) = scoring.score("k", &json!({"facts": forged})).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/facts/hash")));
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_item_in_its_place_and_says_its_limits() {
+    let scoring = Scoring::start().await;
+    let mut bad = facts();
+    bad["stock"]["on_hand"] = json!(-1.0);
+    let items = json!([{"facts": facts()}, {"facts": bad}, {"facts": {"product": "x"}}, 7,
+        {"facts": facts(), "options": {"explain": true}}]);
+    let (status, judged) = scoring.post("/v1/replenishment/batch", &json!({"items": items})).await;
+    assert_eq!(status, StatusCode::OK, "{judged}");
+    let items = judged["items"].as_array().unwrap();
+    assert_eq!(items.len(), 5);
+    assert_eq!((&items[0]["status"], &items[0]["contributions"]), (&json!("scored"), &Value::Null));
+    assert_eq!(items[1]["problem"]["errors"][0]["pointer"], "/facts/stock/on_hand");
+    assert_eq!(items[2]["problem"]["status"], 422);
+    assert_eq!(items[3]["problem"]["status"], 422);
+    assert!(items[4]["contributions"].as_array().is_some_and(|parts| !parts.is_empty()));
+
+    let many = vec![json!(1); 10_001];
+    let (status, problem) = scoring.post("/v1/replenishment/batch", &json!({"items": many})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(problem["errors"][0]["pointer"], "/items");
+    assert!(problem["errors"][0]["detail"].as_str().unwrap().contains("10000"), "{problem}");
+    let (status, _) = scoring.post("/v1/replenishment/batch", &json!({"items": []})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let (status, _) = scoring.post("/v1/replenishment/batch", &json!({"items": ["x".repeat(1 << 20)]})).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_stream_answers_every_line_in_order_and_a_bad_one_in_its_place() {
+    let scoring = Scoring::start().await;
+    let mut lines: Vec<String> = (0..600)
+        .map(|i| {
+            let mut some = facts();
+            some["product"] = json!(format!("SKU-{i}"));
+            line(&some)
+        })
+        .collect();
+    lines[1] = "{not json".into();
+    lines[2] = json!({"facts": facts(), "options": {"service_target": 2}}).to_string();
+    lines[3] = json!({"facts": facts(), "options": {"servce_target": 0.9}}).to_string();
+    lines[4] = format!("{{\"facts\": \"{}\"}}", "x".repeat(64 * 1024));
+    let answers = scoring.stream(&lines).await;
+    assert_eq!(answers.len(), lines.len());
+    assert_eq!((&answers[1]["line"], &answers[1]["problem"]["status"]), (&json!(2), &json!(400)));
+    assert_eq!(answers[2]["problem"]["errors"][0]["pointer"], "/options/service_target");
+    assert_eq!(answers[3]["problem"]["errors"][0]["pointer"], "/options/servce_target");
+    assert_eq!((&answers[4]["line"], &answers[4]["problem"]["status"]), (&json!(5), &json!(413)));
+    for i in (0..600).filter(|i| !(1..5).contains(i)) {
+        assert_eq!((&answers[i]["product"], &answers[i]["contributions"]), (&json!(format!("SKU-{i}")), &Value::Null));
+    }
+    // The same facts get the same judgement one by one, in a batch and in a stream.
+    let single = scoring.score("k", &json!({"facts": facts(), "options": {"explain": false}})).await.1;
+    let streamed = scoring.stream(&[line(&facts())]).await.remove(0);
+    assert_eq!((&streamed["score"], &streamed["input_hash"]), (&single["score"], &single["input_hash"]));
+}
+
+#[tokio::test]
+async fn a_stream_does_not_keep_others_waiting() {
+    let scoring = Scoring::start().await;
+    let lines = vec![json!({"facts": facts(), "options": {"explain": true}}).to_string(); 2000];
+    let stream = async {
+        let answers = scoring.stream(&lines).await;
+        (answers.len(), tokio::time::Instant::now())
+    };
+    let quick = async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let (status, _) = scoring.get("/v1/recommendations").await;
+        (status, tokio::time::Instant::now())
+    };
+    let ((answered, streamed_at), (status, asked_at)) = tokio::join!(stream, quick);
+    assert_eq!((answered, status), (2000, StatusCode::OK));
+    assert!(asked_at < streamed_at, "a look-up had to wait for the whole stream");
+}
+
+#[tokio::test]
+async fn a_ranking_stays_within_its_budget() {
+    let scoring = Scoring::start().await;
+    let mut other = facts();
+    other["product"] = json!("SKU-2");
+    other["stock"]["on_hand"] = json!(300.0);
+    let budget = json!({"minor": 20_000, "currency": "EUR"});
+    let body = json!({"items": [{"facts": other}, {"facts": facts()}], "budget": budget});
+    let (status, ranking) = scoring.post("/v1/replenishment/rank", &body).await;
+    assert_eq!(status, StatusCode::OK, "{ranking}");
+    assert_eq!((&ranking["lines"][0]["product"], &ranking["lines"][0]["index"]), (&json!("SKU-1"), &json!(1)));
+    assert!((1..=20_000).contains(&ranking["spent"]["minor"].as_i64().unwrap()), "{ranking}");
+    let (status, problem) = scoring.post("/v1/replenishment/rank", &json!({"items": [], "budget": budget})).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/items")));
+}
+
+#[tokio::test]
+async fn recommendations_are_found_by_place_and_paged_newest_first() {
+    let scoring = Scoring::start().await;
+    for (i, location) in ["store-1", "store-2", "store-1"].iter().enumerate() {
+        let mut some = facts();
+        some["location"] = json!(location);
+        assert_eq!(scoring.score(&format!("k{i}"), &json!({"facts": some})).await.0, StatusCode::OK);
+    }
+    let (_, here) = scoring.get("/v1/recommendations?product=SKU-1&location=store-1&limit=1").await;
+    let cursor = here["next_cursor"].as_str().unwrap();
+    let (_, rest) = scoring.get(&format!("/v1/recommendations?product=SKU-1&location=store-1&limit=1&cursor={cursor}")).await;
+    assert_ne!(here["items"][0]["id"], rest["items"][0]["id"]);
+    assert!(here["items"][0]["id"].as_str() > rest["items"][0]["id"].as_str());
+    assert_eq!((&rest["items"][0]["location"], &rest["next_cursor"]), (&json!("store-1"), &Value::Null));
+    let (status, _) = scoring.get("/v1/recommendations/none").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, problem) = scoring.get("/v1/recommendations?limit=501").await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::BAD_REQUEST, &json!("query:limit")));
+}
+
+#[tokio::test]
+async fn nobody_is_judged_without_a_key() {
+    let scoring = Scoring::start().await;
+    for path in ["score", "batch", "stream", "rank"] {
+        let url = format!("{}/scoring/v1/replenishment/{path}", scoring.running.base_url());
+        let kind = if path == "stream" { "application/x-ndjson" } else { "application/json" };
+        let request = scoring.client.post(url).header("content-type", kind).header("idempotency-key", "k").body("{}");
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[test]
+fn an_unknown_setting_is_refused() {
+    let settings = Settings::from_yaml("scoring: {parameter: 1}").unwrap();
+    let error = scoring_svc::service(&settings).err().unwrap();
+    assert!(error.to_string().contains("scoring.parameter"), "{error}");
+}
