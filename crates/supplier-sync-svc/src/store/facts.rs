@@ -270,9 +270,10 @@ impl Assembler<'_> {
     }
 
     async fn lanes(&mut self, wanted: &str) -> Result<HashMap<Pair, (f64, Option<Money>)>, StoreError> {
+        type Row = (String, String, f64, Option<i64>, Option<String>);
         let select = "SELECT from_location, to_location, transfer_days, cost_minor, cost_currency FROM lanes \
                       WHERE to_location IN (SELECT location FROM wanted)";
-        let rows: Vec<(String, String, f64, Option<i64>, Option<String>)> = self.fetch(wanted, select).await?;
+        let rows: Vec<Row> = self.fetch(wanted, select).await?;
         Ok(rows.into_iter().map(|(from, to, days, minor, code)| ((from, to), (days, money((minor, code))))).collect())
     }
 }

@@ -34,8 +34,9 @@ pub(crate) struct Bed {
     _folder: tempfile::TempDir,
 }
 
-#[derive(Clone, Copy)]
 pub(crate) struct Setting {
+    /// PostgreSQL; `None` is SQLite.
+    pub(crate) store: Option<String>,
     pub(crate) sweep_seconds: u64,
     pub(crate) with_odoo: bool,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Setting {
 impl Default for Setting {
     /// A sweep at the start, which learns what there is, and none after it.
     fn default() -> Self {
-        Self { sweep_seconds: 86_400, with_odoo: true }
+        Self { store: None, sweep_seconds: 86_400, with_odoo: true }
     }
 }
 
@@ -96,7 +97,7 @@ impl Bed {
         let odoo_section = json!({"url": config.base_url, "database": config.database,
             "api_key": odoo::replay::API_KEY, "calls_per_second": 1000.0, "hook_secret": HOOK_SECRET});
         let settings = json!({
-            "store": {"data_dir": folder.path()},
+            "store": {"data_dir": folder.path(), "url": setting.store},
             "auth": {"keys_file": keys_file},
             "http": {"workers": 2},
             "outgoing": {"allow": ["127.0.0.1"]},

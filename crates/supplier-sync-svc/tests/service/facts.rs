@@ -9,7 +9,7 @@ async fn bed() -> Bed {
     Bed::with(Setting { with_odoo: false, ..Setting::default() }).await
 }
 
-const OBSERVED: &str = r#"
+pub(crate) const OBSERVED: &str = r#"
 {"kind":"product","product":"SKU-1","name":"Oats","unit_cost":{"minor":120,"currency":"EUR"},"pack":6}
 {"kind":"product","product":"SKU-1","moq":12}
 {"kind":"location","location":"a","name":"Store A","region":"north","time_zone":"Europe/Berlin"}

@@ -1,6 +1,9 @@
 //! supplier-sync-svc as its callers see it, in one process with a replayed Odoo.
 
+#![expect(clippy::unwrap_used, reason = "clippy excuses the tests themselves, but not what they share")]
+
 mod bed;
 mod facts;
+mod postgres;
 mod stock;
 mod transfers;
