@@ -448,7 +448,7 @@ async fn audit_decision(tx: &mut Tx, request: &Stored, decision: &Decision, how:
         Verdict::SendBack => "approval.sent_back",
     };
     let details = json!({
-        "step": decision.step, "comment": decision.comment, "by": how, "facts_hash": request.case.facts_hash,
+        "step": decision.step, "comment": decision.comment, "via": how, "facts_hash": request.case.facts_hash,
         "version": request.state.version,
     });
     tx.audit(&format!("person:{}", decision.person), verb, &subject(&request.id), details).await
@@ -475,7 +475,7 @@ async fn audit_refusal(
             | Refused::NotTheRequester
     );
     if trespass {
-        let details = json!({"why": refused.code(), "detail": refused.to_string(), "by": how});
+        let details = json!({"why": refused.code(), "detail": refused.to_string(), "via": how});
         tx.audit(&actor, "approval.refused", &subject(id), details).await?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 mod bed;
 
-use bed::{Bed, cross_region, key, routine};
+use bed::{Bed, Wish, cross_region, key, routine};
 use governance::{GrantVerifier, Jwks};
 use serde_json::{Value, json};
 use wiremock::{
@@ -72,7 +72,7 @@ async fn what_is_routine_passes_at_once_with_its_grant_and_asks_nobody() {
 #[tokio::test]
 async fn what_the_policy_denies_is_denied_at_once() {
     let deny = "policy: strict\nversion: 3\ngrant_valid_for: 1h\nrows: [{name: nothing-moves, then: deny}]";
-    let bed = Bed::with_policy(Some(deny)).await;
+    let bed = Bed::with(&Wish { policy: Some(deny), ..Wish::default() }).await;
     let denied = bed.ask(&routine()).await;
     assert_eq!(denied["status"], "denied");
     assert_eq!(denied["policy"]["version"], 3);
@@ -174,10 +174,48 @@ async fn of_two_people_at_once_exactly_one_decides() {
 }
 
 #[tokio::test]
+async fn of_two_people_at_two_replicas_on_postgresql_exactly_one_decides() {
+    testkit::require!(Postgres);
+    let postgres = testkit::Postgres::start().await.unwrap();
+    let url = postgres.url();
+    let wish = Wish { store: Some(&url), ..Wish::default() };
+    let (here, there) = (Bed::with(&wish).await, Bed::with(&wish).await);
+    for _ in 0..5 {
+        let id = here.ask_id(&cross_region()).await;
+        let (olga, sven) = tokio::join!(
+            here.decide("olga", &id, json!({"decision": "approve"})),
+            there.decide("sven", &id, json!({"decision": "reject"})),
+        );
+        let mut statuses = [olga.status, sven.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "{} {}", olga.body, sven.body);
+        let verbs = here.audit(&id).await;
+        assert_eq!(verbs.iter().filter(|(_, verb)| verb == "approval.ended").count(), 1, "{verbs:?}");
+    }
+    let mut body = cross_region();
+    body["reference"] = json!("ran-low-78");
+    let (first, twin) = tokio::join!(
+        here.post("n8n", "/v1/approvals", Some("x"), &body),
+        there.post("n8n", "/v1/approvals", Some("y"), &body),
+    );
+    assert_eq!(first.body["id"], twin.body["id"], "{} {}", first.body, twin.body);
+    // Both timers find what is due at the same time.
+    for (hours, events) in [(4, 12), (2, 13)] {
+        here.advance(hours * HOUR);
+        there.advance(hours * HOUR);
+        here.until_events(events).await;
+    }
+    let ends = here.events().await.split_off(11);
+    assert_eq!((ends.len(), &ends[0].1["escalated"], &ends[1].1["outcome"]), (2, &json!(true), &json!("expired")));
+    here.stop().await;
+    there.stop().await;
+}
+
+#[tokio::test]
 async fn a_decision_on_an_older_version_is_refused() {
     let two = "policy: two\nversion: 1\ngrant_valid_for: 1h\nrows:\n  - name: both\n    then: {steps: [{ask: \
                {role: regional_ops}, quorum: 2, decide_within: 4h}]}";
-    let bed = Bed::with_policy(Some(two)).await;
+    let bed = Bed::with(&Wish { policy: Some(two), ..Wish::default() }).await;
     let id = bed.ask_id(&cross_region()).await;
     let half = bed.decide("olga", &id, json!({"decision": "approve"})).await;
     assert_eq!((half.body["status"].as_str(), half.body["version"].as_u64()), (Some("waiting"), Some(2)));
@@ -318,7 +356,7 @@ async fn a_foreign_link_is_forbidden_and_an_old_one_gone() {
 #[tokio::test]
 async fn n8n_gets_the_decision_as_soon_as_it_waits_for_it() {
     let n8n = MockServer::start().await;
-    let bed = Bed::calling(&n8n.uri()).await;
+    let bed = Bed::with(&Wish { callbacks: Some(&n8n.uri()), ..Wish::default() }).await;
     let not_parked =
         ResponseTemplate::new(409).set_body_json(json!({"message": "The execution \"7\" is running already."}));
     Mock::given(path("/webhook-waiting/7")).respond_with(not_parked).up_to_n_times(1).expect(1).mount(&n8n).await;
@@ -350,7 +388,7 @@ async fn n8n_gets_the_decision_as_soon_as_it_waits_for_it() {
 #[tokio::test]
 async fn a_finished_execution_is_left_alone_and_a_retried_one_is_told_at_its_new_address() {
     let n8n = MockServer::start().await;
-    let bed = Bed::calling(&n8n.uri()).await;
+    let bed = Bed::with(&Wish { callbacks: Some(&n8n.uri()), ..Wish::default() }).await;
     let finished =
         ResponseTemplate::new(409).set_body_json(json!({"message": "The execution \"7\" has finished already."}));
     Mock::given(path("/webhook-waiting/7")).respond_with(finished).expect(1).mount(&n8n).await;

@@ -64,8 +64,7 @@ pub(crate) async fn decide(
     // A version that no request can have was not read from us: it is refused as stale.
     let version = seen.0.map(|version| u32::try_from(version).unwrap_or(u32::MAX));
     let command = Command::Decide { person, verdict, comment, step: None, version };
-    let how = if caller.session { "session" } else { "key" };
-    let request = match desk.command(&cx, &id, &command, how).await {
+    let request = match desk.command(&cx, &id, &command, way_of(&caller)).await {
         Err(DeskError::Refused(Refused::AlreadyDecided(first))) if first.verdict == verdict => {
             current(&cx, &id).await?
         }
@@ -92,7 +91,7 @@ pub(crate) async fn withdraw(
     let by = actor_of(&caller);
     let asker = name_of(&by);
     let command = Command::Withdraw { by, comment: Some(reason) };
-    let request = match desk.command(&cx, &id, &command, "key").await {
+    let request = match desk.command(&cx, &id, &command, way_of(&caller)).await {
         Err(DeskError::Refused(refused @ Refused::Over(_))) => {
             let request = current(&cx, &id).await?;
             if Status::of(&request.state) != Status::Withdrawn || request.requested_by != asker {
@@ -103,6 +102,11 @@ pub(crate) async fn withdraw(
         other => other?,
     };
     answer(&request, &caller)
+}
+
+/// How a command reached us, for the audit.
+fn way_of(caller: &Principal) -> &'static str {
+    if caller.session { "session" } else { "key" }
 }
 
 async fn current(cx: &Cx, id: &str) -> Result<Stored, ApiError> {

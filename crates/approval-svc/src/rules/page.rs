@@ -282,6 +282,10 @@ fn written(at: Timestamp, zone: Option<&str>) -> String {
     at.to_zoned(zone).strftime("%a %-d %b %Y, %H:%M %Z").to_string()
 }
 
+fn day_of_year(day: jiff::civil::Date) -> String {
+    day.strftime("%-d %b").to_string()
+}
+
 /// Whole numbers without decimals, others with one.
 fn units(value: f64) -> String {
     if (value - value.round()).abs() < 0.05 { format!("{value:.0}") } else { format!("{value:.1}") }
@@ -336,7 +340,7 @@ fn numbers(facts: &Facts) -> Vec<Number> {
         let cover = format!("{} days", units(stock.available() / mean));
         numbers.push(Number { label: "Lasts", value: cover, note: None });
     }
-    let due = facts.incoming.first().map(|order| format!("next on {}", order.due));
+    let due = facts.incoming.first().map(|order| format!("next on {}", day_of_year(order.due)));
     numbers.push(Number { label: "Incoming", value: units(incoming), note: due });
     numbers
 }
@@ -367,15 +371,15 @@ fn chart(facts: &Facts) -> Option<Chart> {
         let height = if most > 0.0 { units_sold / most * CHART.1 } else { 0.0 }.max(if out { 3.0 } else { 0.5 });
         #[expect(clippy::cast_precision_loss, reason = "at most 56 days")]
         let x = index as f64 * slot;
-        let label = format!("{}: {} sold{note}", day(index), units(*units_sold));
+        let label = format!("{}: {} sold{note}", day_of_year(day(index)), units(*units_sold));
         Bar { x: short(x), y: short(CHART.1 - height), width: short(slot * 0.8), height: short(height), kind, label }
     };
     let bars: Vec<Bar> = sold.iter().enumerate().map(bar).collect();
     Some(Chart {
         width: CHART.0,
         height: CHART.1,
-        first_day: day(0).to_string(),
-        last_day: day(sold.len() - 1).to_string(),
+        first_day: day_of_year(day(0)),
+        last_day: day_of_year(day(sold.len() - 1)),
         most: units(most),
         summary: format!("Daily sales of the last {} days, at most {} in a day", sold.len(), units(most)),
         out_of_stock: bars.iter().any(|bar| bar.kind == "out"),

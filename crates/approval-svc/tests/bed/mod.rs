@@ -39,6 +39,17 @@ const CALLERS: [(&str, &str, &str); 8] = [
     ("audra", "audra", "role: auditor"),
 ];
 
+/// What a test wants other than usual.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wish<'a> {
+    /// YAML instead of the policy that comes with Steward.
+    pub(crate) policy: Option<&'a str>,
+    /// Address allowed as callback.
+    pub(crate) callbacks: Option<&'a str>,
+    /// URL of PostgreSQL; two beds on one are two replicas.
+    pub(crate) store: Option<&'a str>,
+}
+
 pub(crate) struct Bed {
     pub(crate) clock: Clock,
     running: Running,
@@ -70,21 +81,12 @@ pub(crate) fn key(number: u8) -> GrantSigner {
 
 impl Bed {
     pub(crate) async fn start() -> Self {
-        Self::with(None, None).await
+        Self::with(&Wish::default()).await
     }
 
-    pub(crate) async fn with_policy(policy: Option<&str>) -> Self {
-        Self::with(policy, None).await
-    }
-
-    /// With this address allowed as callback.
-    pub(crate) async fn calling(address: &str) -> Self {
-        Self::with(None, Some(address)).await
-    }
-
-    async fn with(policy: Option<&str>, callbacks: Option<&str>) -> Self {
+    pub(crate) async fn with(wish: &Wish<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings::from_yaml(&settings(folder.path(), policy, callbacks)).unwrap();
+        let settings = Settings::from_yaml(&settings(folder.path(), wish)).unwrap();
         let clock = Clock::manual("2026-11-23T08:00:00Z".parse().unwrap());
         let running = run(&settings, &clock).await;
         let client = Client::builder().redirect(Policy::none()).build().unwrap();
@@ -222,22 +224,22 @@ async fn run(settings: &Settings, clock: &Clock) -> Running {
 }
 
 /// Writes the files that the settings name.
-fn settings(folder: &Path, policy: Option<&str>, callbacks: Option<&str>) -> String {
+fn settings(folder: &Path, wish: &Wish<'_>) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
     fs::write(folder.join("people.yaml"), PEOPLE).unwrap();
     fs::write(folder.join("signing.der"), key(1).pkcs8_der()).unwrap();
     fs::create_dir(folder.join("published")).unwrap();
     fs::write(folder.join("keys.yaml"), callers()).unwrap();
-    let policy_file = policy.map(|text| {
+    let policy_file = wish.policy.map(|text| {
         fs::write(folder.join("policy.yaml"), text).unwrap();
         path("policy.yaml")
     });
     let settings = json!({
         "public_url": PUBLIC_URL,
         "http": {"workers": 2, "rate_limit_per_minute": 0},
-        "store": {"data_dir": path("data")},
+        "store": {"data_dir": path("data"), "url": wish.store},
         "auth": {"keys_file": path("keys.yaml")},
-        "outgoing": {"callback_allow": callbacks.into_iter().collect::<Vec<_>>()},
+        "outgoing": {"callback_allow": wish.callbacks.into_iter().collect::<Vec<_>>()},
         "approvals": {
             "directory_file": path("people.yaml"),
             "policy_file": policy_file,
