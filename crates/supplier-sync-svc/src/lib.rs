@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What a grant must name as its audience to be honoured here.
-pub const AUDIENCE: &str = "supplier-sync-svc";
+pub const AUDIENCE: &str = "steward/supply";
 
 /// How often the service looks whether grant keys are due; a grant of a key just published waits no longer than this.
 const LOOK_FOR_KEYS: Duration = Duration::from_secs(5);

@@ -45,10 +45,10 @@ impl TransferOrder {
 }
 
 /// What the operation shows when it is done: the transfer as Odoo has it.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TransferResult {
     pub odoo_id: i64,
-    #[schema(example = "WH/INT/00007")]
+    /// Such as `WH/INT/00007`.
     pub odoo_name: String,
     /// `draft` unless a person was quicker.
     pub odoo_state: String,

@@ -5,22 +5,69 @@ use contracts::{FieldError, LocationId, Money, OrderRef, Problem, ProductId, Reg
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use utoipa::openapi::{
+    RefOr, Schema,
+    schema::{ObjectBuilder, OneOfBuilder, Type},
+};
 
-/// One line, by its `kind`. All are upserts: telling the same twice changes nothing.
-#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Observation {
-    Product(ProductSeen),
-    Location(LocationSeen),
-    Sales(DaySold),
-    PlannedPromotion(PromotionPlanned),
-    Stock(StockSeen),
-    Incoming(ReceiptAhead),
-    LeadTime(LeadTimeSeen),
-    PromisedLeadTime(LeadTimePromised),
-    Lane(LaneSeen),
-    ReorderPoint(ReorderPointSet),
-    Xref(XrefTold),
+/// The kinds, each once: variant, reader and schema come from the same list. An enum tagged by serde could not say which
+/// field of a line is wrong, and its schema could not forbid unknown fields.
+macro_rules! kinds {
+    ($($kind:literal => $variant:ident($type:ty)),+ $(,)?) => {
+        /// One line, by its `kind`. All are upserts: telling the same twice changes nothing.
+        #[derive(Clone, Debug, PartialEq)]
+        pub(crate) enum Observation {
+            $($variant($type)),+
+        }
+
+        impl Observation {
+            fn read(kind: &str, fields: Map<String, Value>) -> Result<Self, Problem> {
+                match kind {
+                    $($kind => typed(fields).map(Self::$variant),)+
+                    other => Err(invalid(vec![FieldError::new("/kind", format!("{other:?} is no kind of observation"))])),
+                }
+            }
+        }
+
+        impl utoipa::PartialSchema for Observation {
+            fn schema() -> RefOr<Schema> {
+                OneOfBuilder::new()$(.item(of_kind($kind, <$type as utoipa::PartialSchema>::schema())))+.into()
+            }
+        }
+
+        impl utoipa::ToSchema for Observation {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                $(<$type as utoipa::ToSchema>::schemas(schemas);)+
+            }
+        }
+    };
+}
+
+kinds! {
+    "product" => Product(ProductSeen),
+    "location" => Location(LocationSeen),
+    "sales" => Sales(DaySold),
+    "planned_promotion" => PlannedPromotion(PromotionPlanned),
+    "stock" => Stock(StockSeen),
+    "incoming" => Incoming(ReceiptAhead),
+    "lead_time" => LeadTime(LeadTimeSeen),
+    "promised_lead_time" => PromisedLeadTime(LeadTimePromised),
+    "lane" => Lane(LaneSeen),
+    "reorder_point" => ReorderPoint(ReorderPointSet),
+    "xref" => Xref(XrefTold),
+}
+
+/// The schema of one kind's fields with its tag among them.
+fn of_kind(kind: &str, fields: RefOr<Schema>) -> RefOr<Schema> {
+    match fields {
+        RefOr::T(Schema::Object(mut object)) => {
+            let tag = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([kind]));
+            object.properties.insert("kind".to_owned(), tag.into());
+            object.required.push("kind".to_owned());
+            object.into()
+        }
+        other => other,
+    }
 }
 
 /// Master data of a product; what is absent stays as it was.
@@ -197,20 +244,7 @@ impl Observation {
             Some(Value::String(kind)) => kind,
             _ => return Err(one("/kind", "must name the kind of observation")),
         };
-        let observation = match kind.as_str() {
-            "product" => Self::Product(typed(fields)?),
-            "location" => Self::Location(typed(fields)?),
-            "sales" => Self::Sales(typed(fields)?),
-            "planned_promotion" => Self::PlannedPromotion(typed(fields)?),
-            "stock" => Self::Stock(typed(fields)?),
-            "incoming" => Self::Incoming(typed(fields)?),
-            "lead_time" => Self::LeadTime(typed(fields)?),
-            "promised_lead_time" => Self::PromisedLeadTime(typed(fields)?),
-            "lane" => Self::Lane(typed(fields)?),
-            "reorder_point" => Self::ReorderPoint(typed(fields)?),
-            "xref" => Self::Xref(typed(fields)?),
-            other => return Err(one("/kind", &format!("{other:?} is no kind of observation"))),
-        };
+        let observation = Self::read(&kind, fields)?;
         let violations = observation.violations();
         if violations.is_empty() { Ok(observation) } else { Err(invalid(violations)) }
     }
@@ -270,7 +304,6 @@ fn invalid(errors: Vec<FieldError>) -> Problem {
     Problem::new("invalid-request", 422, "The line has invalid fields").errors(errors)
 }
 
-/// Read by kind, since an enum tagged from inside cannot say which of its fields is wrong.
 fn typed<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Problem> {
     parse_json(Value::Object(fields).to_string().as_bytes())
 }
