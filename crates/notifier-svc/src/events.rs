@@ -32,7 +32,8 @@ pub(crate) async fn any(notifier: &Notifier, tx: &mut Tx, event: &Envelope) -> R
     if wanting.is_empty() {
         return Ok(());
     }
-    let body = push::body(event).map_err(|error| HandleError::Poison(format!("{} is not JSON: {error}", event.kind)))?;
+    let body =
+        push::body(event).map_err(|error| HandleError::Poison(format!("{} is not JSON: {error}", event.kind)))?;
     for subscription in wanting {
         let key = push::order_key(&subscription, &event.subject);
         let push = Push { subscription, event: event.id.clone(), body: body.clone() };

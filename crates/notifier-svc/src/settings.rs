@@ -115,7 +115,9 @@ impl DeclaredSubscription {
             Err(error) => found.push(error),
         }
         match self.header() {
-            Ok(Some((name, value))) => found.extend(webhook::check_header(&name, &value).err().map(|e| self.problem(&e))),
+            Ok(Some((name, value))) => {
+                found.extend(webhook::check_header(&name, &value).err().map(|e| self.problem(&e)))
+            }
             Ok(None) => {}
             Err(error) => found.push(error),
         }
@@ -128,7 +130,8 @@ impl NotifySettings {
     /// Everything wrong with the section, at once.
     pub(crate) fn read(settings: &Settings) -> Result<Self, ConfigError> {
         let parsed: Self = settings.section(crate::PREFIX)?;
-        let mut errors: Vec<ConfigError> = [parsed.smtp.route().err(), parsed.smtp.from().err()].into_iter().flatten().collect();
+        let mut errors: Vec<ConfigError> =
+            [parsed.smtp.route().err(), parsed.smtp.from().err()].into_iter().flatten().collect();
         errors.extend(parsed.subscriptions.iter().flat_map(DeclaredSubscription::violations));
         for (i, one) in parsed.subscriptions.iter().enumerate() {
             if parsed.subscriptions[..i].iter().any(|earlier| earlier.id == one.id) {

@@ -1,5 +1,7 @@
 //! scoring-svc in process: every route, its limits, and what it keeps.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy exempts only the test functions themselves")]
+
 use std::sync::{Arc, Mutex};
 
 use chassis::{
@@ -99,7 +101,8 @@ async fn a_score_keeps_a_recommendation_tells_of_it_and_leaves_an_audit_leaf() {
     let (status, scored) = scoring.score("event-1:score", &json!({"facts": facts()})).await;
     assert_eq!(status, StatusCode::OK, "{scored}");
     assert_eq!((&scored["status"], &scored["recommendation"]["action"]), (&json!("scored"), &json!("transfer")));
-    let parts: i64 = scored["contributions"].as_array().unwrap().iter().map(|part| part["micros"].as_i64().unwrap()).sum();
+    let parts: i64 =
+        scored["contributions"].as_array().unwrap().iter().map(|part| part["micros"].as_i64().unwrap()).sum();
     assert_eq!(json!(parts), scored["score"]);
     let id = scored["recommendation_id"].as_str().unwrap();
 
@@ -137,7 +140,10 @@ async fn a_repeated_key_gets_the_first_answer_and_keeps_nothing_more() {
     let mut other = facts();
     other["stock"]["on_hand"] = json!(11.0);
     let (status, problem) = scoring.score("k", &json!({"facts": other})).await;
-    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("header:Idempotency-Key")));
+    assert_eq!(
+        (status, &problem["errors"][0]["pointer"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("header:Idempotency-Key"))
+    );
     let (_, kept) = scoring.get("/v1/recommendations").await;
     assert_eq!(kept["items"].as_array().unwrap().len(), 1);
     let (status, problem) = scoring.post("/v1/replenishment/score", &json!({"facts": facts()})).await;
@@ -152,7 +158,9 @@ async fn what_cannot_be_judged_is_an_answer_and_is_not_kept() {
     few["lead_time"] = json!({});
     let (status, told) = scoring.score("k", &json!({"facts": few})).await;
     assert_eq!((status, &told["status"]), (StatusCode::OK, &json!("insufficient_data")));
-    assert!(told["missing"].as_array().is_some_and(|missing| !missing.is_empty()) && told["recommendation_id"].is_null());
+    assert!(
+        told["missing"].as_array().is_some_and(|missing| !missing.is_empty()) && told["recommendation_id"].is_null()
+    );
     let (_, kept) = scoring.get("/v1/recommendations").await;
     assert_eq!(kept["items"], json!([]));
     assert!(scoring.told.lock().unwrap().is_empty());
@@ -279,7 +287,8 @@ async fn recommendations_are_found_by_place_and_paged_newest_first() {
     }
     let (_, here) = scoring.get("/v1/recommendations?product=SKU-1&location=store-1&limit=1").await;
     let cursor = here["next_cursor"].as_str().unwrap();
-    let (_, rest) = scoring.get(&format!("/v1/recommendations?product=SKU-1&location=store-1&limit=1&cursor={cursor}")).await;
+    let (_, rest) =
+        scoring.get(&format!("/v1/recommendations?product=SKU-1&location=store-1&limit=1&cursor={cursor}")).await;
     assert_ne!(here["items"][0]["id"], rest["items"][0]["id"]);
     assert!(here["items"][0]["id"].as_str() > rest["items"][0]["id"].as_str());
     assert_eq!((&rest["items"][0]["location"], &rest["next_cursor"]), (&json!("store-1"), &Value::Null));

@@ -129,8 +129,10 @@ pub(crate) struct SmtpExecutor {
 impl SmtpExecutor {
     /// The same bytes at every attempt: id and date come from the effect.
     fn compose(&self, effect: &Effect, mail: &Mail) -> Result<Message, Attempt> {
-        let address: Address =
-            mail.address.parse().map_err(|_| Attempt::refused(format!("{:?} is not an e-mail address", mail.address)))?;
+        let address: Address = mail
+            .address
+            .parse()
+            .map_err(|_| Attempt::refused(format!("{:?} is not an e-mail address", mail.address)))?;
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(Some(mail.name.clone()), address))

@@ -57,7 +57,8 @@ impl Executor for WebhookExecutor {
         let mut headers: Vec<_> = signature.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         headers.push(("content-type".into(), "application/json".into()));
         headers.extend(target.header.map(|(name, value)| (name, value.expose_secret().to_owned())));
-        let request = OutgoingRequest { method: Method::POST, url, headers, body: push.body.into_bytes(), purpose: WEBHOOK };
+        let request =
+            OutgoingRequest { method: Method::POST, url, headers, body: push.body.into_bytes(), purpose: WEBHOOK };
         let response = cx.outgoing().send(request).await.map_err(|error| {
             let cause = chassis::chain(&error);
             if error.is_retryable() { Attempt::retry(cause) } else { Attempt::refused(cause) }
@@ -109,7 +110,14 @@ pub(crate) fn unknown_types(types: &[String]) -> Vec<(usize, String)> {
 /// Whether a credential header can be sent and does not replace one of ours.
 pub(crate) fn check_header(name: &str, value: &SecretString) -> Result<(), String> {
     const OURS: [&str; 8] = [
-        "host", "connection", "content-length", "content-type", "transfer-encoding", "traceparent", "user-agent", "te",
+        "host",
+        "connection",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "traceparent",
+        "user-agent",
+        "te",
     ];
     let lower = name.to_ascii_lowercase();
     if reqwest::header::HeaderName::try_from(name).is_err() {

@@ -204,7 +204,11 @@ pub(crate) async fn delete_subscription(
 ) -> Result<HttpResponse, ApiError> {
     if notifier.is_declared(&id) {
         let detail = "take it out of notify.subscriptions instead";
-        return Err(ApiError::conflict("subscription-declared", "The subscription stands in the configuration", detail));
+        return Err(ApiError::conflict(
+            "subscription-declared",
+            "The subscription stands in the configuration",
+            detail,
+        ));
     }
     let mut tx = cx.store().begin().await?;
     if !subscriptions::delete(&mut tx, &caller.actor(), &id).await? {

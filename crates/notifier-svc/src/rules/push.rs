@@ -45,8 +45,7 @@ pub(crate) fn body(event: &Envelope) -> Result<String, serde_json::Error> {
 /// one's dead letter would become a push to the other, for ever. It becomes an exception instead, of which there is one
 /// per subscription while it is open.
 pub(crate) fn is_about_a_push(event: &Envelope) -> bool {
-    event.kind == DeadLettered::TYPE
-        && event.payload::<DeadLettered>().is_ok_and(|dead| failed_push(&dead).is_some())
+    event.kind == DeadLettered::TYPE && event.payload::<DeadLettered>().is_ok_and(|dead| failed_push(&dead).is_some())
 }
 
 /// The subscription whose push was given up.

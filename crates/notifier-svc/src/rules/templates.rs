@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::FieldError;
 use jiff::Timestamp;
-use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, value::{Serde, ValueKind}};
+use minijinja::{
+    Environment, ErrorKind, State, UndefinedBehavior,
+    value::{Serde, ValueKind},
+};
 use serde_json::{Map, Value, json};
 
 /// The language of those whose contact names none, and of templates that lack theirs.

@@ -74,12 +74,11 @@ pub(crate) async fn score_batch(
 ) -> Result<web::Json<BatchReply>, ApiError> {
     let items = body.into_inner().items;
     within_limit(items.len())?;
-    let judge_item = move |raw: &RawValue| {
-        match parse_json(raw.get().as_bytes()).and_then(|request| judge(&model, request)) {
+    let judge_item =
+        move |raw: &RawValue| match parse_json(raw.get().as_bytes()).and_then(|request| judge(&model, request)) {
             Ok(judgement) => BatchItem::Judged(judgement),
             Err(problem) => BatchItem::Refused { problem },
-        }
-    };
+        };
     // On a thread of its own: an HTTP worker that computes answers nobody else meanwhile.
     let judged = web::block(move || items.iter().map(|raw| judge_item(raw)).collect()).await;
     Ok(web::Json(BatchReply { items: judged.map_err(ApiError::internal)? }))
