@@ -275,7 +275,8 @@ impl Settings {
 
     fn parse(mut sections: config::Map<String, Value>, mut errors: Vec<String>) -> Result<Self, ConfigError> {
         let known = || COMMON_SECTIONS.iter().chain(&SERVICE_SECTIONS).copied();
-        let mut unknown: Vec<&String> = sections.keys().filter(|key| !known().any(|name| name == key.as_str())).collect();
+        let mut unknown: Vec<&String> =
+            sections.keys().filter(|key| !known().any(|name| name == key.as_str())).collect();
         unknown.sort();
         errors.extend(unknown.into_iter().map(|key| format!("{key}: unknown key{}", nearest(key, known()))));
 
@@ -466,7 +467,10 @@ fn remove(value: &mut Value, keys: &[String]) -> bool {
         ([last], ValueKind::Table(table)) => table.remove(last).is_some(),
         ([first, rest @ ..], ValueKind::Table(table)) => table.get_mut(first).is_some_and(|inner| {
             // A bad list item takes its list along.
-            remove(inner, rest) || { inner.kind = ValueKind::Nil; true }
+            remove(inner, rest) || {
+                inner.kind = ValueKind::Nil;
+                true
+            }
         }),
         _ => false,
     }

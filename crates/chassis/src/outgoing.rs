@@ -121,7 +121,8 @@ impl Outgoing {
         };
         let mut allow: Vec<_> = settings.allow.iter().map(|entry| host_and_port(entry)).collect();
         let callbacks = settings.callback_allow.iter().map(|entry| prefix(entry)).collect::<Result<Vec<_>, _>>()?;
-        allow.extend(callbacks.iter().filter_map(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()))));
+        allow
+            .extend(callbacks.iter().filter_map(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()))));
         Ok(Self(Arc::new(Inner {
             trusted: build(base())?,
             guarded: build(base().dns_resolver(Arc::new(PublicOnly)))?,

@@ -7,7 +7,8 @@ use super::*;
 
 fn outgoing(allow: &[&str], callbacks: &[&str]) -> Outgoing {
     let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect();
-    Outgoing::new(&OutgoingSettings { allow: list(allow), callback_allow: list(callbacks), timeout_seconds: 1 }).unwrap()
+    Outgoing::new(&OutgoingSettings { allow: list(allow), callback_allow: list(callbacks), timeout_seconds: 1 })
+        .unwrap()
 }
 
 fn get(url: &str) -> OutgoingRequest {
@@ -39,10 +40,32 @@ async fn peer(answer: Vec<u8>) -> u16 {
 #[test]
 fn private_and_special_addresses_are_not_public() {
     for ip in [
-        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.100.100.200",
-        "0.0.0.0", "224.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.0.8", "203.0.113.1", "::", "::1",
-        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "fe80::1", "fc00::1",
-        "fd00:ec2::254", "ff02::1", "2001:db8::1", "2001::1",
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "100.100.100.200",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "198.18.0.1",
+        "192.0.0.8",
+        "203.0.113.1",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:7f00:1::",
+        "fe80::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "2001:db8::1",
+        "2001::1",
     ] {
         assert!(!is_public(ip.parse().unwrap()), "{ip}");
     }

@@ -131,7 +131,7 @@ impl Principal {
         }
     }
 
-    /// The thread of business that the caller says this belongs to (`X-Correlation-Id`): the `correlationid` of the
+    /// The thread of business that the caller says this belongs to (`Correlation-Id`): the `correlationid` of the
     /// event that started its workflow. Only asserted, and only for finding things.
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
@@ -222,8 +222,9 @@ impl Auth {
             }
             None => self.session(request)?,
         };
-        let correlation = request.headers().get("x-correlation-id").and_then(|value| value.to_str().ok());
-        let sound = |text: &&str| (1..=MAX_CORRELATION).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let correlation = request.headers().get("correlation-id").and_then(|value| value.to_str().ok());
+        let sound =
+            |text: &&str| (1..=MAX_CORRELATION).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         principal.correlation = correlation.filter(sound).map(ToOwned::to_owned);
         Ok(principal)
     }

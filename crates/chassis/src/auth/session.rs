@@ -50,7 +50,9 @@ impl Auth {
         let claims = claims.ok_or(Denied::SignIn)?;
         let left = claims.expires.saturating_sub(self.0.clock.now().as_second());
         let ttl = Duration::from_secs(u64::try_from(left).unwrap_or(0).max(1));
-        if self.0.keys.live(&claims.key).is_none() || !self.0.shared.claim(&format!("sign-in:{}", claims.nonce), ttl).await {
+        if self.0.keys.live(&claims.key).is_none()
+            || !self.0.shared.claim(&format!("sign-in:{}", claims.nonce), ttl).await
+        {
             return Err(Denied::SignIn);
         }
         self.issue_session(&claims.key, claims.person.as_ref()).map_err(|_| Denied::SignIn)

@@ -86,9 +86,8 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, Ap
 /// A 400 problem when it is not JSON, a 422 problem with a JSON pointer when it is not a `T`.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        if error.inner().is_data() { violation(&error) } else { not_json(error.inner()) }
-    })?;
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| if error.inner().is_data() { violation(&error) } else { not_json(error.inner()) })?;
     reader.end().map_err(|error| not_json(&error))?;
     Ok(value)
 }

@@ -78,9 +78,7 @@ fn name_path_parameters(path: &str, operation: &mut Operation) {
     let names = path.split('{').skip(1).filter_map(|rest| rest.split(['}', ':']).next());
     for name in names {
         let parameters = operation.parameters.get_or_insert_with(Vec::new);
-        let documented = |parameter: &RefOr<utoipa::openapi::path::Parameter>| {
-            matches!(parameter, RefOr::T(known) if known.name == name && known.parameter_in == ParameterIn::Path)
-        };
+        let documented = |parameter: &RefOr<utoipa::openapi::path::Parameter>| matches!(parameter, RefOr::T(known) if known.name == name && known.parameter_in == ParameterIn::Path);
         if !parameters.iter().any(documented) {
             let parameter = ParameterBuilder::new()
                 .name(name)
@@ -114,7 +112,8 @@ impl Allowed {
                 ("DELETE", &item.delete),
                 ("PATCH", &item.patch),
             ];
-            let names: Vec<&str> = known.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect();
+            let names: Vec<&str> =
+                known.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect();
             methods.insert(path.clone(), names.join(", "));
         }
         Self(Arc::new(methods))

@@ -105,8 +105,12 @@ impl ApiError {
 
     /// 409: the first request with this idempotency key has not been answered yet.
     pub(crate) fn still_running() -> Self {
-        Self::conflict("still-running", "The first request is still running", "Repeat it with the same key in a moment.")
-            .retry_after(Duration::from_secs(1))
+        Self::conflict(
+            "still-running",
+            "The first request is still running",
+            "Repeat it with the same key in a moment.",
+        )
+        .retry_after(Duration::from_secs(1))
     }
 
     /// 422: the idempotency key was used for another request.

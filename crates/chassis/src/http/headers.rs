@@ -168,7 +168,8 @@ impl IfMatch {
             Some(tag) => {
                 let bare = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
                 let version = bare.and_then(|digits| digits.parse().ok());
-                let bad = || ApiError::bad_parameter("header:If-Match", "must be an ETag as it was given, such as \"3\"");
+                let bad =
+                    || ApiError::bad_parameter("header:If-Match", "must be an ETag as it was given, such as \"3\"");
                 Some(version.ok_or_else(bad)?)
             }
         };

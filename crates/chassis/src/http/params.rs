@@ -1,7 +1,6 @@
 //! Typed path and query parameters.
 
 use std::{
-    collections::BTreeMap,
     future::{Ready, ready},
     ops::Deref,
 };
@@ -57,14 +56,10 @@ impl<T: DeserializeOwned> FromRequest for PathOf<T> {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let matched = request.match_info();
-        // Loading decodes percent escapes; iterating keeps the order.
-        let decoded = matched
-            .load::<BTreeMap<String, String>>()
-            .map_err(|_| ApiError::malformed("the path is not percent-encoded UTF-8"));
-        ready(decoded.and_then(|mut decoded| {
-            let named = matched.iter().filter_map(|(name, _)| decoded.remove_entry(name));
-            parse("path", Pairs(named.collect())).map(Self)
-        }))
+        // Iterating keeps percent escapes, loading decodes them.
+        let names = matched.iter().map(|(name, _)| name.to_owned());
+        let decoded = matched.load::<Vec<String>>().map_err(|error| ApiError::malformed(error.to_string()));
+        ready(decoded.and_then(|texts| parse("path", Pairs(names.zip(texts).collect()))).map(Self))
     }
 }
 

@@ -1,9 +1,6 @@
 //! What must be true of the port, over both adapters. Redis keeps real time, so the windows here are short and real.
 
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-};
+use testkit::{Redis, require};
 
 use super::*;
 
@@ -68,51 +65,17 @@ async fn in_process_conforms() {
     conforms(&Shared::in_process(&Clock::system())).await;
 }
 
-struct PrivateRedis {
-    child: Child,
-    url: String,
-}
-
-impl PrivateRedis {
-    /// `None` when the machine has no redis-server.
-    fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()?;
-        Some(Self { child, url: format!("redis://127.0.0.1:{port}/0") })
-    }
-
-    async fn settings(&self) -> SharedSettings {
-        let client = ::redis::Client::open(self.url.as_str()).unwrap();
-        let ready = async {
-            while client.get_multiplexed_async_connection().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), ready).await.unwrap();
-        crate::config::Settings::from_yaml(&format!("shared: {{redis_url: '{}'}}", self.url)).unwrap().common.shared
-    }
-}
-
-impl Drop for PrivateRedis {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _reaped = self.child.wait();
-    }
+fn connect(redis: &Redis) -> Shared {
+    let yaml = format!("shared: {{redis_url: '{}'}}", redis.url());
+    let settings = crate::config::Settings::from_yaml(&yaml).unwrap().common.shared;
+    Shared::connect(&settings, &Clock::system()).unwrap()
 }
 
 #[tokio::test]
 async fn redis_conforms_and_two_replicas_share() {
-    let Some(redis) = PrivateRedis::start() else {
-        eprintln!("SKIPPED: no redis-server on this machine");
-        return;
-    };
-    let settings = redis.settings().await;
-    let clock = Clock::system();
-    let (one, two) = (Shared::connect(&settings, &clock).unwrap(), Shared::connect(&settings, &clock).unwrap());
+    require!(Redis);
+    let redis = Redis::start().await.unwrap();
+    let (one, two) = (connect(&redis), connect(&redis));
     conforms(&one).await;
     assert!(one.claim("single-use", WINDOW * 100).await);
     assert!(!two.claim("single-use", WINDOW * 100).await);
@@ -121,18 +84,30 @@ async fn redis_conforms_and_two_replicas_share() {
 }
 
 #[tokio::test]
-async fn without_redis_a_replica_goes_on_by_itself_and_quickly() {
-    let Some(redis) = PrivateRedis::start() else {
-        eprintln!("SKIPPED: no redis-server on this machine");
-        return;
-    };
-    let shared = Shared::connect(&redis.settings().await, &Clock::system()).unwrap();
+async fn without_redis_a_replica_goes_on_by_itself_and_comes_back_with_it() {
+    require!(Redis);
+    let mut redis = Redis::start().await.unwrap();
+    let (shared, other) = (connect(&redis), connect(&redis));
     assert_eq!(shared.count("n8n", 3, WINDOW * 100).await.remaining, 2);
-    drop(redis);
+    redis.kill9();
     let started = tokio::time::Instant::now();
     assert_eq!(shared.count("n8n", 3, WINDOW * 100).await.remaining, 2, "counted here, from the start");
     assert!(shared.claim("token", WINDOW).await);
     shared.put("score", b"1", WINDOW * 100).await;
     assert_eq!(shared.get("score").await.as_deref(), Some(b"1".as_slice()));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+
+    redis.start_again().await.unwrap();
+    let rejoined = async {
+        let mut subscription = other.subscribe("news");
+        loop {
+            shared.put("rejoined", b"2", WINDOW * 100).await;
+            shared.publish("news", b"3").await;
+            let news = tokio::time::timeout(Duration::from_millis(100), subscription.next()).await;
+            if other.get("rejoined").await.is_some() && news.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), rejoined).await.unwrap();
 }

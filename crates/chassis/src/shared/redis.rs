@@ -92,8 +92,7 @@ impl SharedState for RedisShared {
     async fn count(&self, key: &str, limit: u32, window: Duration) -> Allowance {
         let mut connection = self.connection.clone();
         let mut call = self.count.key(format!("{PREFIX}rate:{key}"));
-        let counted: ::redis::RedisResult<(u32, i64)> =
-            call.arg(millis(window)).invoke_async(&mut connection).await;
+        let counted: ::redis::RedisResult<(u32, i64)> = call.arg(millis(window)).invoke_async(&mut connection).await;
         match counted {
             Ok((count, left)) => Allowance {
                 allowed: count <= limit,
@@ -127,8 +126,7 @@ impl SharedState for RedisShared {
 
     async fn put(&self, key: &str, value: &[u8], ttl: Duration) {
         let key_in_redis = format!("{PREFIX}cache:{key}");
-        let stored: ::redis::RedisResult<()> =
-            self.connection.clone().pset_ex(key_in_redis, value, millis(ttl)).await;
+        let stored: ::redis::RedisResult<()> = self.connection.clone().pset_ex(key_in_redis, value, millis(ttl)).await;
         if let Err(error) = stored {
             degraded(&error);
             self.local.put(key, value, ttl).await;
