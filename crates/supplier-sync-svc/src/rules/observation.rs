@@ -5,10 +5,6 @@ use contracts::{FieldError, LocationId, Money, OrderRef, Problem, ProductId, Reg
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use utoipa::openapi::{
-    RefOr, Schema,
-    schema::{ObjectBuilder, OneOfBuilder, Type},
-};
 
 /// The kinds, each once: variant, reader and schema come from the same list. An enum tagged by serde could not say which
 /// field of a line is wrong, and its schema could not forbid unknown fields.
@@ -30,13 +26,13 @@ macro_rules! kinds {
         }
 
         impl utoipa::PartialSchema for Observation {
-            fn schema() -> RefOr<Schema> {
-                OneOfBuilder::new()$(.item(of_kind($kind, <$type as utoipa::PartialSchema>::schema())))+.into()
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::OneOfBuilder::new()$(.item(of_kind($kind, <$type as utoipa::PartialSchema>::schema())))+.into()
             }
         }
 
         impl utoipa::ToSchema for Observation {
-            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
                 $(<$type as utoipa::ToSchema>::schemas(schemas);)+
             }
         }
@@ -58,7 +54,12 @@ kinds! {
 }
 
 /// The schema of one kind's fields with its tag among them.
-fn of_kind(kind: &str, fields: RefOr<Schema>) -> RefOr<Schema> {
+fn of_kind(
+    kind: &str,
+    fields: utoipa::openapi::RefOr<utoipa::openapi::Schema>,
+) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+    // Qualified, because the names in scope would make the derived schemas below look over-qualified to the lint.
+    use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
     match fields {
         RefOr::T(Schema::Object(mut object)) => {
             let tag = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([kind]));
