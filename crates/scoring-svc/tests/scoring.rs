@@ -24,16 +24,20 @@ struct Scoring {
 
 impl Scoring {
     async fn start() -> Self {
-        let _chosen_already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Self::start_on("data_dir: FOLDER").await
+    }
+
+    async fn start_on(store: &str) -> Self {
+        testkit::install_tls_provider();
         let folder = tempfile::tempdir().unwrap();
         let (key, mut entry) = generate_key(&Ids::default(), &"n8n".to_owned().try_into().unwrap());
         entry.roles = vec![Grantee::everywhere(Role::Service), Grantee::everywhere(Role::Auditor)];
         let keys = folder.path().join("keys.yaml");
         std::fs::write(&keys, KeysFile { keys: vec![entry] }.to_yaml().unwrap()).unwrap();
-        let settings = Settings::from_yaml(&format!(
-            "http: {{listen: '127.0.0.1:0', workers: 2}}\nstore: {{data_dir: {0}}}\nauth: {{keys_file: {0}/keys.yaml}}",
-            folder.path().display()
-        ));
+        let yaml = format!(
+            "http: {{listen: '127.0.0.1:0', workers: 2}}\nstore: {{{store}}}\nauth: {{keys_file: FOLDER/keys.yaml}}"
+        );
+        let settings = Settings::from_yaml(&yaml.replace("FOLDER", &folder.path().display().to_string()));
         let settings = settings.unwrap();
         let told: Arc<Mutex<Vec<Envelope>>> = Arc::default();
         let ears = Arc::clone(&told);
@@ -296,6 +300,21 @@ async fn recommendations_are_found_by_place_and_paged_newest_first() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, problem) = scoring.get("/v1/recommendations?limit=501").await;
     assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::BAD_REQUEST, &json!("query:limit")));
+}
+
+#[tokio::test]
+async fn recommendations_are_kept_on_postgresql_too() {
+    testkit::require!(Postgres);
+    let postgres = testkit::Postgres::start().await.unwrap();
+    let database = postgres.create_database("scoring").await.unwrap();
+    let scoring = Scoring::start_on(&format!("url: '{database}'")).await;
+    let (status, scored) = scoring.score("k", &json!({"facts": facts()})).await;
+    assert_eq!(status, StatusCode::OK, "{scored}");
+    let (_, listed) = scoring.get("/v1/recommendations?product=SKU-1&location=store-1").await;
+    assert_eq!(listed["items"][0]["id"], scored["recommendation_id"]);
+    let (_, kept) =
+        scoring.get(&format!("/v1/recommendations/{}", scored["recommendation_id"].as_str().unwrap())).await;
+    assert_eq!(kept["answer"]["recommendation"], scored["recommendation"]);
 }
 
 #[tokio::test]

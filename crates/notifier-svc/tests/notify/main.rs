@@ -5,5 +5,6 @@
 mod approvals;
 mod exceptions;
 mod messages;
+mod postgres;
 mod subscriptions;
 mod world;

@@ -38,6 +38,11 @@ pub(crate) struct World {
 impl World {
     /// `yaml` is added to the settings: the `notify` section, allow-lists, the retry schedule.
     pub(crate) async fn start(yaml: &str) -> Self {
+        Self::start_on("data_dir: FOLDER", yaml).await
+    }
+
+    /// As [`World::start`], over another store.
+    pub(crate) async fn start_on(store: &str, yaml: &str) -> Self {
         testkit::install_tls_provider();
         let folder = tempfile::tempdir().unwrap();
         let (key, mut entry) = generate_key(&Ids::default(), &"n8n".to_owned().try_into().unwrap());
@@ -45,11 +50,12 @@ impl World {
         std::fs::write(folder.path().join("keys.yaml"), KeysFile { keys: vec![entry] }.to_yaml().unwrap()).unwrap();
         std::fs::write(folder.path().join("contacts.yaml"), CONTACTS).unwrap();
         let folder_name = folder.path().display();
-        let settings = Settings::from_yaml(&format!(
-            "http: {{listen: '127.0.0.1:0', workers: 1}}\nstore: {{data_dir: {folder_name}}}\n\
-             auth: {{keys_file: {folder_name}/keys.yaml}}\n{}",
-            yaml.replace("CONTACTS", &format!("{folder_name}/contacts.yaml"))
-        ));
+        let yaml = format!(
+            "http: {{listen: '127.0.0.1:0', workers: 1}}\nstore: {{{store}}}\nauth: {{keys_file: FOLDER/keys.yaml}}\n{yaml}"
+        );
+        let yaml =
+            yaml.replace("CONTACTS", "FOLDER/contacts.yaml").replace("FOLDER", &folder.path().display().to_string());
+        let settings = Settings::from_yaml(&yaml);
         let settings = settings.unwrap();
         let told: Arc<Mutex<Vec<Envelope>>> = Arc::default();
         let ears = Arc::clone(&told);
