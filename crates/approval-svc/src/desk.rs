@@ -73,14 +73,16 @@ impl Desk {
     /// # Errors
     /// Everything wrong in the section `approvals` and the files it names.
     pub(crate) fn new(settings: &Settings, section: &ApprovalSettings) -> Result<Self, ConfigError> {
-        let directory = Arc::new(section.directory()?);
-        let parts = (section.policy(&directory), section.grant_keys(), section.link_key());
-        match parts {
-            (Ok(policy), Ok(keys), Ok(links)) => {
+        let people = section.directory().and_then(|directory| {
+            let directory = Arc::new(directory);
+            section.policy(&directory).map(|policy| (directory, policy))
+        });
+        match (people, section.grant_keys(), section.link_key()) {
+            (Ok((directory, policy)), Ok(keys), Ok(links)) => {
                 Ok(Self { directory, policy, keys, links, public_url: public_url(settings) })
             }
-            (policy, keys, links) => {
-                let errors = [policy.err(), keys.err(), links.err()].into_iter().flatten();
+            (people, keys, links) => {
+                let errors = [people.err(), keys.err(), links.err()].into_iter().flatten();
                 Err(errors.reduce(ConfigError::and).unwrap_or_else(|| ConfigError::one("approvals")))
             }
         }

@@ -28,7 +28,11 @@ use settings::ApprovalSettings;
 /// Everything wrong in the section `approvals` of the settings and in the files it names.
 pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     let section = ApprovalSettings::of(settings)?;
-    let desk = Arc::new(Desk::new(settings, &section)?);
+    let (desk, credentials) = match (Desk::new(settings, &section), section.callback_credentials()) {
+        (Ok(desk), Ok(credentials)) => (Arc::new(desk), credentials),
+        (Err(desk), Err(credentials)) => return Err(desk.and(credentials)),
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
     let timer = Arc::clone(&desk);
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
         .migrations(chassis::migrations!("0101_requests"))
@@ -36,7 +40,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
             config.app_data(web::Data::from(Arc::clone(&desk)));
             http::routes(config);
         })
-        .executor(Arc::new(CallbackExecutor { credentials: section.callback_credentials() }))
+        .executor(Arc::new(CallbackExecutor { credentials }))
         .job(Job::every("approvals.timers", Duration::from_secs(1), move |cx, _| {
             let desk = Arc::clone(&timer);
             Box::pin(async move { Ok(desk.turn(cx).await?) })

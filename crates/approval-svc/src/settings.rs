@@ -100,26 +100,25 @@ fn of_file_or_text(
 
 impl ApprovalSettings {
     /// # Errors
-    /// Everything wrong in the section.
+    /// What is wrong in the section; unknown keys are.
     pub(crate) fn of(settings: &Settings) -> Result<Self, ConfigError> {
-        let section: Self = settings.section("approvals")?;
-        let credentials = section.callback_credentials();
+        settings.section("approvals")
+    }
+
+    pub(crate) fn callback_credentials(&self) -> Result<CallbackCredentials, ConfigError> {
+        let credentials = CallbackCredentials {
+            secret: self.callback_secret.clone(),
+            secret_file: self.callback_secret_file.clone(),
+            header: self.callback_header.clone(),
+        };
         if let Some(secret) = credentials.secret()? {
             chassis::webhooks::check_secret(&secret)
                 .map_err(|error| ConfigError::one(format!("approvals.callback_secret: {error}")))?;
         }
-        if section.callback_header.is_some() && credentials.header()?.is_none() {
+        if self.callback_header.is_some() && credentials.header()?.is_none() {
             return Err(ConfigError::one("approvals.callback_header: has neither value nor value_file"));
         }
-        Ok(section)
-    }
-
-    pub(crate) fn callback_credentials(&self) -> CallbackCredentials {
-        CallbackCredentials {
-            secret: self.callback_secret.clone(),
-            secret_file: self.callback_secret_file.clone(),
-            header: self.callback_header.clone(),
-        }
+        Ok(credentials)
     }
 
     /// Without a file nobody is known, and every request that needs a person is denied.

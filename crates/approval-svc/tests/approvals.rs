@@ -327,7 +327,7 @@ async fn looking_decides_nothing_and_the_form_decides_once() {
         assert_eq!(clicked.headers()["location"], link.as_str());
     }
     let html = bed.http(reqwest::Method::GET, &link).send().await.unwrap().text().await.unwrap();
-    assert!(html.contains("You approved this on") && !html.contains("<form"), "{html}");
+    assert!(html.contains("Olga Ruiz approved this on") && !html.contains("<form"), "{html}");
     let late =
         bed.http(reqwest::Method::POST, &bed.link("sven").await).form(&[("decision", "reject")]).send().await.unwrap();
     assert_eq!(late.status(), 409);
@@ -477,4 +477,19 @@ async fn during_a_rotation_both_keys_are_published_and_old_grants_still_verify()
         verifier.verify(approval["grant"].as_str().unwrap(), "steward/supply", bed.clock.now()).unwrap();
     }
     bed.stop().await;
+}
+
+#[test]
+fn everything_wrong_in_the_settings_is_said_at_once() {
+    let wrong = "approvals: {policy_file: /nowhere/policy.yaml, signing_key_file: /nowhere/key.pem, link_secret: short, \
+                 callback_secret: plain}";
+    let error = approval_svc::service(&chassis::Settings::from_yaml(wrong).unwrap()).err().unwrap();
+    for key in
+        ["policy_file: /nowhere/policy.yaml", "signing_key_file: /nowhere/key.pem", "link_secret", "callback_secret"]
+    {
+        assert!(error.problems.iter().any(|problem| problem.contains(key)), "{key} is missing in {error}");
+    }
+    let typo = chassis::Settings::from_yaml("approvals: {polcy_file: x}").unwrap();
+    assert!(approval_svc::service(&typo).err().unwrap().to_string().contains("policy_file"));
+    assert!(approval_svc::service(&chassis::Settings::from_yaml("").unwrap()).is_ok(), "the defaults serve a trial");
 }

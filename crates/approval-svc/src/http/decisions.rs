@@ -41,10 +41,11 @@ pub(crate) struct Withdrawal {
 #[utoipa::path(
     tag = "approvals",
     params(IfMatch),
+    request_body = NewDecision,
     responses((status = 200, body = Approval), Problems)
 )]
 #[post("/v1/approvals/{id}/decisions")]
-pub(crate) async fn decide(
+pub(crate) async fn decide_approval(
     cx: Cx,
     caller: Caller<DecideApproval>,
     id: PathOf<String>,
@@ -75,9 +76,9 @@ pub(crate) async fn decide(
 }
 
 /// Withdraws a request; only who asked may. Twice is once.
-#[utoipa::path(tag = "approvals", responses((status = 200, body = Approval), Problems))]
+#[utoipa::path(tag = "approvals", request_body = Withdrawal, responses((status = 200, body = Approval), Problems))]
 #[post("/v1/approvals/{id}/withdrawal")]
-pub(crate) async fn withdraw(
+pub(crate) async fn withdraw_approval(
     cx: Cx,
     caller: Caller<RequestApproval>,
     id: PathOf<String>,

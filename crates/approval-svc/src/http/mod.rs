@@ -24,17 +24,17 @@ permission!(
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
-        .service(requests::create)
-        .service(requests::list)
-        .service(requests::show)
-        .service(decisions::decide)
-        .service(decisions::withdraw)
-        .service(policy::show)
-        .service(policy::preview)
-        .service(keys::jwks)
-        .service(page::look)
-        .service(page::preview)
-        .service(page::decide);
+        .service(requests::request_approval)
+        .service(requests::list_approvals)
+        .service(requests::get_approval)
+        .service(decisions::decide_approval)
+        .service(decisions::withdraw_approval)
+        .service(policy::get_policy)
+        .service(policy::preview_policy)
+        .service(keys::get_grant_keys)
+        .service(page::show_decision_page)
+        .service(page::head_decision_page)
+        .service(page::submit_decision);
 }
 
 /// Who the caller is to the state machine: a person, or a program with its key.

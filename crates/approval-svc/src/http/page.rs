@@ -58,13 +58,18 @@ pub(crate) struct DecisionForm {
     tag = "decision page", security(()),
     params(("token" = String, Path, description = "From the link in a message")),
     responses(
+        Problems,
         (status = 200, description = "The page", content_type = "text/html", body = String),
         (status = 403, description = "Not a link of ours", content_type = "text/html", body = String),
         (status = 410, description = "The link has expired", content_type = "text/html", body = String),
     )
 )]
 #[get("/decide/{token}")]
-pub(crate) async fn look(cx: Cx, desk: web::Data<Desk>, token: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show_decision_page(
+    cx: Cx,
+    desk: web::Data<Desk>,
+    token: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
     let page = Page { cx: &cx, desk: &desk };
     match page.open(&token).await? {
         Ok((link, request)) => page.show(&link, &request, StatusCode::OK, None, ""),
@@ -76,10 +81,10 @@ pub(crate) async fn look(cx: Cx, desk: web::Data<Desk>, token: web::Path<String>
 #[utoipa::path(
     tag = "decision page", security(()),
     params(("token" = String, Path, description = "From the link in a message")),
-    responses((status = 200, description = "As GET, without the page"))
+    responses(Problems, (status = 200, description = "As GET, without the page"))
 )]
 #[head("/decide/{token}")]
-pub(crate) async fn preview(token: web::Path<String>) -> HttpResponse {
+pub(crate) async fn head_decision_page(token: web::Path<String>) -> HttpResponse {
     drop(token);
     HttpResponse::Ok().content_type("text/html; charset=utf-8").finish()
 }
@@ -91,6 +96,7 @@ pub(crate) async fn preview(token: web::Path<String>) -> HttpResponse {
     params(("token" = String, Path, description = "From the link in a message")),
     request_body(content = DecisionForm, content_type = "application/x-www-form-urlencoded"),
     responses(
+        Problems,
         (status = 303, description = "Decided; the page shows how it stands"),
         (status = 400, description = "Not the form of the page", content_type = "text/html", body = String),
         (status = 403, description = "Not a link of ours, or not theirs to decide", content_type = "text/html", body = String),
@@ -100,7 +106,7 @@ pub(crate) async fn preview(token: web::Path<String>) -> HttpResponse {
     )
 )]
 #[post("/decide/{token}")]
-pub(crate) async fn decide(
+pub(crate) async fn submit_decision(
     cx: Cx,
     desk: web::Data<Desk>,
     http: HttpRequest,

@@ -27,15 +27,15 @@ pub(crate) struct Preview {
 /// The policy that new requests are judged by. A request keeps the version that judged it.
 #[utoipa::path(tag = "policy", responses((status = 200, body = ActivePolicy), Problems))]
 #[get("/v1/policy")]
-pub(crate) async fn show(_caller: Caller<ReadApprovals>, desk: web::Data<Desk>) -> web::Json<ActivePolicy> {
+pub(crate) async fn get_policy(_caller: Caller<ReadApprovals>, desk: web::Data<Desk>) -> web::Json<ActivePolicy> {
     let in_force = desk.in_force();
     web::Json(ActivePolicy { reference: in_force.reference.clone(), policy: in_force.policy.clone() })
 }
 
 /// Routes a request without asking anybody: nothing is kept.
-#[utoipa::path(tag = "policy", responses((status = 200, body = Preview), Problems))]
+#[utoipa::path(tag = "policy", request_body = NewApproval, responses((status = 200, body = Preview), Problems))]
 #[post("/v1/policy/preview")]
-pub(crate) async fn preview(
+pub(crate) async fn preview_policy(
     _caller: Caller<ReadApprovals>,
     desk: web::Data<Desk>,
     body: Body<NewApproval>,

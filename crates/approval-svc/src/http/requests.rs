@@ -22,10 +22,11 @@ use crate::{
 #[utoipa::path(
     tag = "approvals",
     params(IdempotencyKey),
+    request_body = NewApproval,
     responses((status = 201, body = Approval), (status = 200, description = "The reference is known", body = Approval), Problems)
 )]
 #[post("/v1/approvals")]
-pub(crate) async fn create(
+pub(crate) async fn request_approval(
     cx: Cx,
     caller: Caller<RequestApproval>,
     key: IdempotencyKey,
@@ -89,7 +90,7 @@ pub(crate) struct ApprovalFilter {
 /// Requests, the newest first: those at the caller's places, and those the caller asked for or was asked about.
 #[utoipa::path(tag = "approvals", params(ApprovalFilter), responses((status = 200, body = Page<Approval>), Problems))]
 #[get("/v1/approvals")]
-pub(crate) async fn list(
+pub(crate) async fn list_approvals(
     cx: Cx,
     caller: Caller<ReadApprovals>,
     filter: Params<ApprovalFilter>,
@@ -105,7 +106,11 @@ pub(crate) async fn list(
 /// One request, with the facts that it is about.
 #[utoipa::path(tag = "approvals", responses((status = 200, body = Approval), Problems))]
 #[get("/v1/approvals/{id}")]
-pub(crate) async fn show(cx: Cx, caller: Caller<ReadApprovals>, id: PathOf<String>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn get_approval(
+    cx: Cx,
+    caller: Caller<ReadApprovals>,
+    id: PathOf<String>,
+) -> Result<HttpResponse, ApiError> {
     let wanted = Wanted { id: Some(id.into_inner()), limit: 1, ..Wanted::default() };
     let found = store::list(&mut cx.store().read().await?, &scope_of(&caller), &wanted).await?;
     let request = found.into_iter().next().ok_or_else(|| ApiError::not_found("approval"))?;

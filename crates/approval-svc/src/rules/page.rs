@@ -170,7 +170,10 @@ impl PageView {
             result: state
                 .ended()
                 .map(|ended| names.result(ended.how, &ended.by, ended.comment.as_deref(), &time(ended.at))),
-            own: own.map(|said| format!("You {} this on {}.", past(said.verdict), time(said.at))),
+            // Where their word was the last one, the result says it already.
+            own: own
+                .filter(|_| approval.decided_by != [reader.person.clone()])
+                .map(|said| format!("You {} this on {}.", past(said.verdict), time(said.at))),
             decide_by: approval.decide_by.map(time),
             open: may && approval.status == Status::Waiting,
             reader: names.person(reader.person),
