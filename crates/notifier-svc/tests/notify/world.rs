@@ -49,7 +49,6 @@ impl World {
         entry.roles = [Role::Service, Role::Operator].into_iter().map(Grantee::everywhere).collect();
         std::fs::write(folder.path().join("keys.yaml"), KeysFile { keys: vec![entry] }.to_yaml().unwrap()).unwrap();
         std::fs::write(folder.path().join("contacts.yaml"), CONTACTS).unwrap();
-        let folder_name = folder.path().display();
         let yaml = format!(
             "http: {{listen: '127.0.0.1:0', workers: 1}}\nstore: {{{store}}}\nauth: {{keys_file: FOLDER/keys.yaml}}\n{yaml}"
         );
