@@ -1,7 +1,7 @@
 //! What must be true of the house at any time, checked without starting a server that is not in this process. `make
 //! check` runs it: layers, dependencies, generated documents, permissions, n8n workflows.
 
-//mod documents;
+mod documents;
 mod layers;
 mod manifest;
 //mod permissions;

@@ -1,0 +1,124 @@
+//! The Ingress of the test: one base URL, prefixes to backends. It keeps a log of what passed, and can make a backend
+//! unreachable for a while.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode, web};
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+/// Of one hop only (RFC 9110, 7.6.1), or set anew by whoever sends.
+const HOP: [&str; 4] = ["connection", "transfer-encoding", "content-length", "host"];
+const MAX_BODY: usize = 16 * 1024 * 1024;
+
+pub struct Gateway {
+    base_url: String,
+    state: Arc<State>,
+}
+
+struct State {
+    http: reqwest::Client,
+    routes: Mutex<Vec<(String, String)>>,
+    outages: Mutex<HashMap<String, Instant>>,
+    log: Mutex<Vec<Exchange>>,
+}
+
+/// A request that passed, or was kept from passing.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub method: String,
+    /// With the query.
+    pub path: String,
+    pub idempotency_key: Option<String>,
+    pub body: String,
+    pub status: u16,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gateway {
+    pub(super) async fn start() -> Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], testkit::free_port())))?;
+        let base_url = format!("http://{}", listener.local_addr()?);
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+        let (routes, outages, log) = Default::default();
+        let state = Arc::new(State { http, routes, outages, log });
+        let data = web::Data::from(Arc::clone(&state));
+        let server = HttpServer::new(move || {
+            let limit = web::PayloadConfig::new(MAX_BODY);
+            App::new().app_data(data.clone()).app_data(limit).default_service(web::to(forward))
+        });
+        tokio::spawn(server.workers(2).disable_signals().listen(listener)?.run());
+        Ok(Self { base_url, state })
+    }
+
+    /// Without a slash at its end.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    pub(super) fn route(&self, prefix: &str, backend: &str) {
+        locked(&self.state.routes).push((prefix.to_owned(), backend.to_owned()));
+    }
+
+    /// Answers 503 for everything under the prefix until that much time is over.
+    pub fn fail(&self, prefix: &str, during: Duration) {
+        locked(&self.state.outages).insert(prefix.to_owned(), Instant::now() + during);
+    }
+
+    /// What passed so far and fits.
+    pub fn passed(&self, fits: impl Fn(&Exchange) -> bool) -> Vec<Exchange> {
+        locked(&self.state.log).iter().filter(|exchange| fits(exchange)).cloned().collect()
+    }
+}
+
+impl State {
+    fn is_out(&self, path: &str) -> bool {
+        locked(&self.outages).iter().any(|(prefix, until)| path.starts_with(prefix) && Instant::now() < *until)
+    }
+
+    async fn send(&self, request: &HttpRequest, body: web::Bytes) -> Result<HttpResponse> {
+        let routes = locked(&self.routes).clone();
+        let backend = routes.into_iter().find(|(prefix, _)| request.path().starts_with(prefix.as_str()));
+        let (_, backend) = backend.context("no such prefix")?;
+        let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())?;
+        let mut onward = self.http.request(method, format!("{backend}{}", request.uri())).body(body);
+        for (name, value) in request.headers().iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
+            onward = onward.header(name.as_str(), value.as_bytes());
+        }
+        let answer = onward.send().await?;
+        let mut response = HttpResponse::build(StatusCode::from_u16(answer.status().as_u16())?);
+        for (name, value) in answer.headers().iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
+            response.append_header((name.as_str(), value.as_bytes()));
+        }
+        Ok(response.body(answer.bytes().await?))
+    }
+}
+
+async fn forward(state: web::Data<State>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut exchange = Exchange {
+        method: request.method().to_string(),
+        path: request.uri().to_string(),
+        idempotency_key: header("idempotency-key"),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        status: 0,
+    };
+    let response = if state.is_out(request.path()) {
+        let body = json!({"type": "about:blank", "title": "Service Unavailable", "status": 503});
+        HttpResponse::ServiceUnavailable().content_type("application/problem+json").body(body.to_string())
+    } else {
+        let answer = state.send(&request, body).await;
+        answer.unwrap_or_else(|error| HttpResponse::BadGateway().body(format!("{error:#}")))
+    };
+    exchange.status = response.status().as_u16();
+    locked(&state.log).push(exchange);
+    response
+}

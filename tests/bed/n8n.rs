@@ -1,0 +1,56 @@
+//! n8n with the workflows of `n8n-workflows/`, changed only where a user would change them: the base URL.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use testkit::{N8n, N8nConfig};
+
+use super::fleet::Secrets;
+
+/// Boots n8n behind the gateway, so that its resume URLs lead through it.
+pub(super) async fn start(port: u16, gateway: &str, secrets: &Secrets) -> Result<N8n> {
+    let env = vec![("N8N_WEBHOOK_URL".to_owned(), format!("{gateway}/"))];
+    let config =
+        N8nConfig { port: Some(port), workflows: workflows(gateway)?, credentials: credentials(secrets)?, env };
+    N8n::start(config).await
+}
+
+fn shipped(name: &str) -> Result<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../n8n-workflows").join(name);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn workflows(base_url: &str) -> Result<Vec<Value>> {
+    let files = ["error-handler.json", "approve-and-wait.json", "low-stock-triage.json"];
+    files.into_iter().map(|file| Ok(with_base_url(shipped(file)?, base_url))).collect()
+}
+
+/// Sets `config.base_url` in the Config node, if the workflow has one.
+fn with_base_url(mut workflow: Value, base_url: &str) -> Value {
+    let nodes = workflow["nodes"].as_array_mut().into_iter().flatten();
+    for config in nodes.filter(|node| node["name"] == "Config") {
+        let assignments = config["parameters"]["assignments"]["assignments"].as_array_mut().into_iter().flatten();
+        for assignment in assignments.filter(|one| one["name"] == "config.base_url") {
+            assignment["value"] = json!(base_url);
+        }
+    }
+    workflow
+}
+
+fn credentials(secrets: &Secrets) -> Result<Vec<Value>> {
+    let Value::Array(mut credentials) = shipped("credentials.example.json")? else {
+        anyhow::bail!("credentials.example.json is not a list")
+    };
+    for credential in &mut credentials {
+        let secret = match credential["name"].as_str() {
+            Some("Steward API key") => format!("Bearer {}", secrets.n8n_key()),
+            Some("Steward webhook") => secrets.webhook.clone(),
+            Some("Steward resume") => secrets.callback.clone(),
+            other => anyhow::bail!("nobody knows the secret of credential {other:?}"),
+        };
+        credential["data"]["value"] = json!(secret);
+    }
+    Ok(credentials)
+}
