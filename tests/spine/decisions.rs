@@ -39,7 +39,7 @@ fn assert_trail(trail: &steward_e2e::bed::Trail, expected: &[(&str, &str, usize)
         let found = trail.count(service, verb);
         ensure!(found == *times, "{service} wrote {verb:?} {found} times, not {times}: {:#?}", trail.0);
     }
-    ensure!(trail.untraced().is_empty(), "without a trace id: {:?}", trail.untraced());
+    ensure!(trail.untraced().is_empty(), "without a trace id: {:?} {:#?}", trail.untraced(), trail.0);
     Ok(())
 }
 

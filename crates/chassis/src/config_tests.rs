@@ -82,12 +82,12 @@ struct Approvals {
 
 #[test]
 fn a_service_reads_its_own_section_as_strictly() {
-    let settings = with_env("approvals: {must_be_given: x}", &[("STEWARD__APPROVALS__LINK_HOURS", "7")]).unwrap();
-    let section: Approvals = settings.section("approvals").unwrap();
+    let settings = with_env("scoring: {must_be_given: x}", &[("STEWARD__SCORING__LINK_HOURS", "7")]).unwrap();
+    let section: Approvals = settings.section("scoring").unwrap();
     assert_eq!((section.link_hours, section.must_be_given.as_deref()), (7, Some("x")));
-    let bad = Settings::from_yaml("approvals: {link_hour: 1}").unwrap();
-    let error = bad.section::<Approvals>("approvals").unwrap_err();
-    assert!(error.to_string().contains("approvals.link_hour: unknown key, did you mean \"link_hours\"?"), "{error}");
+    let bad = Settings::from_yaml("scoring: {link_hour: 1}").unwrap();
+    let error = bad.section::<Approvals>("scoring").unwrap_err();
+    assert!(error.to_string().contains("scoring.link_hour: unknown key, did you mean \"link_hours\"?"), "{error}");
     assert!(bad.section::<Approvals>("nothing").is_err());
 }
 

@@ -133,9 +133,9 @@ fn write_documents(out: &std::path::Path) -> anyhow::Result<()> {
 fn operator_key(remote: &RemoteArgs) -> anyhow::Result<String> {
     match &remote.key {
         Some(key) => Ok(key.clone()),
-        None => Home::at(&remote.data_dir).operator_key().context(
-            "no API key: give --key or STEWARD_KEY, or --data-dir of a `steward up` on this machine",
-        ),
+        None => Home::at(&remote.data_dir)
+            .operator_key()
+            .context("no API key: give --key or STEWARD_KEY, or --data-dir of a `steward up` on this machine"),
     }
 }
 

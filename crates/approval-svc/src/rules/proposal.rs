@@ -109,9 +109,10 @@ pub(crate) struct Case {
 }
 
 impl NewApproval {
-    /// The fields that make it this request and no other. Not the callback: a retried workflow brings a new one.
+    /// The fields that make it this request and no other. Not the callback: a retried workflow brings a new one. Not
+    /// the facts: a workflow that runs again reads them again, and must meet the request that people already look at.
     pub(crate) fn fingerprint(&self) -> impl Serialize + Sync + '_ {
-        (&self.action, &self.facts.hash, &self.on_behalf_of, &self.reference)
+        (&self.action, &self.on_behalf_of, &self.reference)
     }
 
     /// Judges it by the policy in force.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use contracts::Envelope;
 use tokio_util::sync::CancellationToken;
 
-use super::{BusPort, PublishError};
+use super::{BusPort, PublishError, Trouble};
 use crate::inbox::Intake;
 
 /// Subscribers known to this process.
@@ -43,7 +43,7 @@ impl BusPort for InProcessBus {
         self.0.write().unwrap_or_else(PoisonError::into_inner).push(intake);
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn trouble(&self) -> Option<Trouble> {
         None
     }
 }

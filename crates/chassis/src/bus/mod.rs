@@ -33,8 +33,17 @@ pub(crate) trait BusPort: Send + Sync {
     /// Told instead of [`BusPort::consume`] when the service subscribes to nothing.
     fn no_consumer(&self) {}
 
-    /// What readiness says: why it is not usable now.
-    fn trouble(&self) -> Option<String>;
+    /// Why it is not usable now.
+    fn trouble(&self) -> Option<Trouble>;
+}
+
+/// What readiness says of a bus that is not usable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub cause: String,
+    /// It was usable before. Commands are still taken then, because the outbox holds what they promise; a process
+    /// that never reached its bus is not ready at all.
+    pub passing: bool,
 }
 
 pub(crate) type Bus = std::sync::Arc<dyn BusPort>;

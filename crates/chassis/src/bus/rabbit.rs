@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,7 +27,7 @@ use lapin::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{BusPort, PublishError};
+use super::{BusPort, PublishError, Trouble};
 use crate::inbox::Intake;
 
 const EVENTS: &str = "steward.events";
@@ -47,6 +50,8 @@ pub(crate) struct RabbitBus {
     prefetch: u16,
     publisher: tokio::sync::Mutex<Option<(Connection, Channel)>>,
     trouble: Mutex<BTreeMap<&'static str, String>>,
+    /// Whether the consumer has been connected before.
+    was_connected: AtomicBool,
 }
 
 impl RabbitBus {
@@ -58,6 +63,7 @@ impl RabbitBus {
             prefetch,
             publisher: tokio::sync::Mutex::new(None),
             trouble: Mutex::new(starting),
+            was_connected: AtomicBool::new(false),
         }
     }
 
@@ -123,14 +129,13 @@ impl RabbitBus {
             let channel = channel.clone();
             let tag = ShortString::from(format!("{}-{tag}", self.name));
             async move {
-                channel
-                    .basic_consume(name.into(), tag, BasicConsumeOptions::default(), FieldTable::default())
-                    .await
+                channel.basic_consume(name.into(), tag, BasicConsumeOptions::default(), FieldTable::default()).await
             }
         };
         let mut events = consume(queue.clone(), "events").await?;
         let mut dead = consume(format!("{queue}.dead"), "dead").await?;
         self.note("consumer", None);
+        self.was_connected.store(true, Ordering::SeqCst);
         let lanes: Vec<_> = (0..LANES).map(|_| lane(intake.clone(), stop.clone())).collect();
         loop {
             tokio::select! {
@@ -191,11 +196,14 @@ impl BusPort for RabbitBus {
 
     fn no_consumer(&self) {
         self.note("consumer", None);
+        self.was_connected.store(true, Ordering::SeqCst);
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn trouble(&self) -> Option<Trouble> {
         let map = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        (!map.is_empty()).then(|| map.iter().map(|(part, text)| format!("{part}: {text}")).collect::<Vec<_>>().join("; "))
+        let causes: Vec<_> = map.iter().map(|(part, text)| format!("{part}: {text}")).collect();
+        let passing = self.was_connected.load(Ordering::SeqCst);
+        (!causes.is_empty()).then(|| Trouble { cause: causes.join("; "), passing })
     }
 }
 
@@ -243,9 +251,7 @@ async fn declare(channel: &Channel, intake: &Intake) -> Result<String, lapin::Er
     quorum.insert("x-queue-type".into(), text("quorum"));
     channel.queue_declare(dead_queue.as_str().into(), durable, quorum.clone()).await?;
     let bind = QueueBindOptions::default();
-    channel
-        .queue_bind(dead_queue.as_str().into(), DEAD.into(), service.into(), bind, FieldTable::default())
-        .await?;
+    channel.queue_bind(dead_queue.as_str().into(), DEAD.into(), service.into(), bind, FieldTable::default()).await?;
     // At-least-once dead-lettering needs both the strategy and reject-publish, or the broker silently drops.
     quorum.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
     quorum.insert("x-dead-letter-exchange".into(), text(DEAD));

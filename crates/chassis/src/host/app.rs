@@ -8,15 +8,7 @@ use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::health::{self, Health};
-use crate::{
-    auth::Auth,
-    config::HttpSettings,
-    cx::Cx,
-    http,
-    service::Service,
-    shared::Shared,
-    telemetry::Metrics,
-};
+use crate::{auth::Auth, config::HttpSettings, cx::Cx, http, service::Service, shared::Shared, telemetry::Metrics};
 
 /// Routes at the root, registered once per worker.
 pub type ExtraRoutes = Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>;
@@ -70,11 +62,17 @@ pub(super) fn serve(site: Site, listener: TcpListener) -> Result<Server, std::io
         let layers = http::layers(&site.http, &site.auth, &site.shared, &site.metrics);
         let mut app = App::new()
             .app_data(web::Data::new(site.health.clone()))
+            .app_data(http::Allowed::of(documents.iter().map(|(_, document)| document)))
             .configure(|config| http::configure(config, &site.http, &site.auth))
             .service(health::healthz)
             .service(health::readyz)
             .service(health::scrape)
             .into_utoipa_app();
+        // Before the services: a scope answers for everything under its prefix.
+        for (name, document) in documents.iter() {
+            let docs = SwaggerUi::new(format!("/{name}/docs/{{_:.*}}"));
+            app = app.map(|app| app.service(docs.url(format!("/{name}/openapi.json"), document.clone())));
+        }
         for service in site.services.iter() {
             let cx = site.contexts[service.name].clone();
             let prefix = format!("/{}", service.name);
@@ -84,10 +82,6 @@ pub(super) fn serve(site: Site, listener: TcpListener) -> Result<Server, std::io
             }));
         }
         let mut app = app.into_app();
-        for (name, document) in documents.iter() {
-            let docs = SwaggerUi::new(format!("/{name}/docs/{{_:.*}}"));
-            app = app.service(docs.url(format!("/{name}/openapi.json"), document.clone()));
-        }
         if let Some(extra) = &site.extra {
             app = app.configure(|config| extra(config));
         }

@@ -32,6 +32,8 @@ pub(crate) struct Readiness {
     ready: bool,
     /// Why it is not ready; empty when it is.
     reasons: Vec<String>,
+    /// What does not work although commands are taken: a bus that went away, whose events wait in the outbox.
+    degraded: Vec<String>,
 }
 
 impl Health {
@@ -47,7 +49,7 @@ impl Health {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    async fn reasons(&self) -> Vec<String> {
+    async fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
         if self.draining.load(Ordering::SeqCst) {
             reasons.push("shutting down".to_owned());
@@ -57,9 +59,12 @@ impl Health {
                 reasons.push(format!("{service}: store: {}", crate::chain(&error)));
             }
         }
-        let troubles = self.buses.iter().filter_map(|(service, bus)| Some((service, bus.trouble()?)));
-        reasons.extend(troubles.map(|(service, trouble)| format!("{service}: bus: {trouble}")));
-        reasons
+        let mut degraded = Vec::new();
+        for (service, trouble) in self.buses.iter().filter_map(|(service, bus)| Some((service, bus.trouble()?))) {
+            let list = if trouble.passing { &mut degraded } else { &mut reasons };
+            list.push(format!("{service}: bus: {}", trouble.cause));
+        }
+        Readiness { ready: reasons.is_empty(), reasons, degraded }
     }
 
     /// Keeps the backlog gauges current; a queue that emptied shows zero and does not stand still at its last value.
@@ -111,11 +116,10 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"alive": true}))
 }
 
-/// The process can work: its stores and its bus answer, and it is not shutting down. 503 says why not.
+/// The process can take work: its stores answer, it has reached its bus, and it is not shutting down. 503 says why not.
 #[get("/readyz")]
 pub(super) async fn readyz(health: web::Data<Health>) -> HttpResponse {
-    let reasons = health.reasons().await;
-    let readiness = Readiness { ready: reasons.is_empty(), reasons };
+    let readiness = health.readiness().await;
     if readiness.ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() }.json(readiness)
 }
 

@@ -119,7 +119,8 @@ pub async fn start(services: Vec<Service>, settings: &Settings, options: HostOpt
         extra: options.extra,
         http: settings.common.http.clone(),
     };
-    let server = app::serve(site, listener).map_err(|source| HostError::Listen { address: address.to_string(), source })?;
+    let server =
+        app::serve(site, listener).map_err(|source| HostError::Listen { address: address.to_string(), source })?;
     let handle = server.handle();
     tasks.spawn(async move {
         if let Err(error) = server.await {

@@ -16,7 +16,7 @@ use crate::{
 
 /// One append-only leaf.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct AuditEntry {
+pub(crate) struct AuditEntry {
     pub seq: i64,
     pub id: String,
     pub at: Timestamp,

@@ -176,14 +176,13 @@ async fn claim(
     if claimed.rows_affected() == 1 {
         return Ok(None);
     }
-    let first = sqlx::query(
-        "SELECT fingerprint, status, body FROM idempotency WHERE scope = $1 AND idempotency_key = $2",
-    )
-    .bind(scope)
-    .bind(key.as_str())
-    .fetch_one(tx.conn())
-    .await
-    .map_err(StoreError::from)?;
+    let first =
+        sqlx::query("SELECT fingerprint, status, body FROM idempotency WHERE scope = $1 AND idempotency_key = $2")
+            .bind(scope)
+            .bind(key.as_str())
+            .fetch_one(tx.conn())
+            .await
+            .map_err(StoreError::from)?;
     let read = |error: sqlx::Error| ApiError::from(StoreError::from(error));
     if first.try_get::<String, _>("fingerprint").map_err(read)? != fingerprint.as_str() {
         return Err(ApiError::key_reused());

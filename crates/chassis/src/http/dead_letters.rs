@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{FromRow, any::AnyRow};
 
-use super::{ApiError, Body, IdempotencyKey, Paging, Params, PathOf, Problems, Reply, command::Answer, command::command};
+use super::{
+    ApiError, Body, IdempotencyKey, Paging, Params, PathOf, Problems, Reply, command::Answer, command::command,
+};
 use crate::{
     auth::{
         Caller,
@@ -19,7 +21,7 @@ use crate::{
 
 /// A row that waits for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct DeadLetter {
+pub(crate) struct DeadLetter {
     /// Id of the effect or event.
     pub id: String,
     /// `outbox`: it could not leave. `inbox`: it could not be handled.
@@ -70,10 +72,14 @@ macro_rules! select_dead {
     ($payload_out:literal, $payload_in:literal, $rest:literal) => {
         concat!(
             "SELECT * FROM (SELECT id, 'outbox' AS side, destination, about, last_error, attempts, created_at, ",
-            "first_failed_at, last_failed_at, correlation_id, ", $payload_out, " AS payload, ",
+            "first_failed_at, last_failed_at, correlation_id, ",
+            $payload_out,
+            " AS payload, ",
             "COALESCE(finished_at, 0) AS position FROM outbox WHERE state = 'dead' ",
             "UNION ALL SELECT event_id, 'inbox', type, subject, last_error, attempts, received_at, first_failed_at, ",
-            "last_failed_at, NULL, ", $payload_in, ", COALESCE(finished_at, 0) FROM inbox WHERE state = 'dead') AS dead ",
+            "last_failed_at, NULL, ",
+            $payload_in,
+            ", COALESCE(finished_at, 0) FROM inbox WHERE state = 'dead') AS dead ",
             $rest
         )
     };

@@ -32,7 +32,8 @@ pub(crate) async fn run(tools: RelayTools, executor: Arc<dyn Executor>, stop: Ca
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             let (tools, executor) = (tools.clone(), Arc::clone(&executor));
             tokio::spawn(async move {
-                let span = tracing::info_span!("effect", executor = executor.name(), id = %row.id, attempt = row.attempts);
+                let span =
+                    tracing::info_span!("effect", executor = executor.name(), id = %row.id, attempt = row.attempts);
                 let span = crate::telemetry::span_from(row.trace.traceparent.as_deref(), span);
                 if let Err(error) = one(&tools, executor.as_ref(), &row).instrument(span).await {
                     // The claim runs out and the effect is looked at again: nothing is lost by an error here.
@@ -121,18 +122,16 @@ async fn conclude(
             row.give_up(&mut tx, "discarded", &cause).await?.then_some(("gone", Settled::Dead { cause }))
         }
         Err(Attempt::Refused { cause }) => bury(&mut tx, executor, row, cause).await?,
-        Err(Attempt::Retry { cause, after }) => {
-            match tools.schedule.after(row.attempts, after, store.ids().jitter()) {
-                Some(delay) => {
-                    tracing::info!(cause, delay_s = delay.as_secs_f64(), "an effect failed and will be tried again");
-                    let next = tx.now() + delay;
-                    row.put_back(&mut tx, &cause, next).await?;
-                    tools.cx.metrics().effect(executor.name(), "retry");
-                    return tx.commit().await;
-                }
-                None => bury(&mut tx, executor, row, cause).await?,
+        Err(Attempt::Retry { cause, after }) => match tools.schedule.after(row.attempts, after, store.ids().jitter()) {
+            Some(delay) => {
+                tracing::info!(cause, delay_s = delay.as_secs_f64(), "an effect failed and will be tried again");
+                let next = tx.now() + delay;
+                row.put_back(&mut tx, &cause, next).await?;
+                tools.cx.metrics().effect(executor.name(), "retry");
+                return tx.commit().await;
             }
-        }
+            None => bury(&mut tx, executor, row, cause).await?,
+        },
     }
     .unzip();
     if let (Some(label), Some(settled)) = (label, settled) {

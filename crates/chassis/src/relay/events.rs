@@ -113,12 +113,7 @@ async fn bury(tx: &mut Tx, row: &Row, cause: &str) -> Result<(), StoreError> {
 }
 
 /// Tells the world that a row was given up, so that it becomes somebody's exception.
-pub(super) async fn announce(
-    tx: &mut Tx,
-    row: &Row,
-    destination: &str,
-    cause: &str,
-) -> Result<(), StoreError> {
+pub(super) async fn announce(tx: &mut Tx, row: &Row, destination: &str, cause: &str) -> Result<(), StoreError> {
     let dead_letter = DeadLettered {
         row_id: row.id.clone(),
         service: tx.service().to_owned(),

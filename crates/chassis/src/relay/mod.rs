@@ -68,8 +68,9 @@ impl Effect {
     /// # Errors
     /// [`Attempt::Refused`] when it is of another shape: no repeat will mend that.
     pub fn payload_as<T: DeserializeOwned>(&self) -> Result<T, Attempt> {
-        serde_json::from_value(self.payload.clone())
-            .map_err(|error| Attempt::Refused { cause: format!("payload of {} is not readable: {error}", self.executor) })
+        serde_json::from_value(self.payload.clone()).map_err(|error| Attempt::Refused {
+            cause: format!("payload of {} is not readable: {error}", self.executor),
+        })
     }
 }
 

@@ -105,7 +105,13 @@ impl Row {
         self.end(tx, state, None, Some(cause)).await
     }
 
-    async fn end(&self, tx: &mut Tx, state: &str, result: Option<&str>, cause: Option<&str>) -> Result<bool, StoreError> {
+    async fn end(
+        &self,
+        tx: &mut Tx,
+        state: &str,
+        result: Option<&str>,
+        cause: Option<&str>,
+    ) -> Result<bool, StoreError> {
         let now = micros(tx.now());
         let ended = sqlx::query(
             "UPDATE outbox SET state = $1, claim = NULL, claimed_until = NULL, result = $2, finished_at = $3, \

@@ -45,11 +45,9 @@ impl Dialect {
     /// timeout turns a wait for a running twin into an answer (409) instead of a hanging call.
     pub(super) async fn prepare(self, connection: &mut AnyConnection, schema: &str) -> Result<(), sqlx::Error> {
         let statements = match self {
-            Self::Sqlite => {
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
+            Self::Sqlite => "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
                  PRAGMA foreign_keys = ON"
-                    .to_owned()
-            }
+                .to_owned(),
             Self::Postgres => format!("SET search_path TO \"{schema}\"; SET lock_timeout = '4s'"),
         };
         for statement in statements.split(';') {

@@ -51,13 +51,16 @@ impl From<sqlx::Error> for StoreError {
             // PostgreSQL class 08 connection, 53 resources, 57 operator intervention, 40 serialization;
             // 55P03 lock timeout; SQLite 5 busy.
             (_, Some("55P03" | "5" | "261" | "517")) => Self::Busy(error),
-            (_, Some(code)) if ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class)) => {
+            (_, Some(code))
+                if ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class)) =>
+            {
                 Self::Unavailable(error)
             }
             (_, Some("23505" | "1555" | "2067")) => Self::Duplicate(error),
-            (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_), _) => {
-                Self::Unavailable(error)
-            }
+            (
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_),
+                _,
+            ) => Self::Unavailable(error),
             (sqlx::Error::PoolClosed, _) => Self::Closed,
             _ => Self::Sql(error),
         }

@@ -81,7 +81,9 @@ fn install(settings: &TelemetrySettings) -> Result<SdkTracerProvider, ConfigErro
             registry.with(lines.with_filter(filter)).try_init()
         }
         LogFormat::Text => {
-            let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let lines =
+                tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(std::io::stderr);
             registry.with(lines.with_filter(filter)).try_init()
         }
     };

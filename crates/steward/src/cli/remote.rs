@@ -95,7 +95,12 @@ pub(super) async fn status(args: &RemoteArgs) -> anyhow::Result<()> {
             readiness["reasons"].as_array().into_iter().flatten().for_each(|reason| tell(&format!("  {reason}")));
         }
     }
-    tell(&format!("{} dead letter(s){}", letters.len(), if letters.is_empty() { "" } else { "; see `steward deadletters list`" }));
+    readiness["degraded"].as_array().into_iter().flatten().for_each(|what| tell(&format!("degraded: {what}")));
+    tell(&format!(
+        "{} dead letter(s){}",
+        letters.len(),
+        if letters.is_empty() { "" } else { "; see `steward deadletters list`" }
+    ));
     Ok(())
 }
 

@@ -14,9 +14,8 @@ use crate::{console, fleet, home::Home};
 
 pub(super) async fn run(args: &UpArgs) -> anyhow::Result<()> {
     let started = Instant::now();
-    let listener = TcpListener::bind(("127.0.0.1", args.port)).with_context(|| {
-        format!("port {} is taken; choose another with --port, or 0 for any free one", args.port)
-    })?;
+    let listener = TcpListener::bind(("127.0.0.1", args.port))
+        .with_context(|| format!("port {} is taken; choose another with --port, or 0 for any free one", args.port))?;
     let base_url = format!("http://{}", listener.local_addr()?);
     let home = Home::prepare(&args.data_dir)?;
     let settings = Settings::load_over(&[&home.settings(&base_url)], &args.configs)?;
@@ -28,7 +27,8 @@ pub(super) async fn run(args: &UpArgs) -> anyhow::Result<()> {
         ..HostOptions::default()
     };
     let running = host::start(services, &settings, options).await?;
-    tell(&welcome(&base_url, &home, started));
+    let sign_in = home.sign_in_link(&base_url, &settings)?;
+    tell(&welcome(&base_url, &sign_in, &home, started));
     host::stop_signal().await;
     tell("draining ...");
     running.shutdown().await;
@@ -36,7 +36,7 @@ pub(super) async fn run(args: &UpArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn welcome(base_url: &str, home: &Home, started: Instant) -> String {
+fn welcome(base_url: &str, sign_in: &str, home: &Home, started: Instant) -> String {
     format!(
         "\nSteward is ready after {:.1} s.\n\n\
          Console    {}\n\
@@ -46,7 +46,7 @@ fn welcome(base_url: &str, home: &Home, started: Instant) -> String {
          Next: `steward demo` plays the low-stock scenario; README shows how to connect n8n\n\
          (its credentials are in {}).\n",
         started.elapsed().as_secs_f64(),
-        home.sign_in_link(base_url),
+        sign_in,
         home.path().display(),
         home.path().join("mails").display(),
         home.path().join("n8n-credentials.json").display(),
