@@ -19,7 +19,12 @@ use opentelemetry_sdk::{
 };
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, filter::FilterFn, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterFn, LevelFilter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 pub use self::metrics::Metrics;
 use crate::config::{ConfigError, LogFormat, TelemetrySettings};
@@ -65,11 +70,15 @@ fn install(settings: &TelemetrySettings) -> Result<SdkTracerProvider, ConfigErro
     let filter = EnvFilter::try_new(&settings.log_filter)
         .map_err(|error| ConfigError::one(format!("telemetry.log_filter: {error}")))?;
     let provider = provider(settings)?;
-    // The exporter's own HTTP client must not be traced, or every export would cause the next one.
+    // The exporter's own HTTP client must not be traced, or every export would cause the next one. The hint is needed:
+    // filters per layer remember what they denied on a thread (tracing issue 2448). Without it the spans that followed a
+    // statement of sqlx on PostgreSQL, which asks whether its debug output is wanted, were lost and rows had no trace.
+    // Only what is above the hint is denied before it reaches the filters. The end-to-end test sees to it.
     let ours = FilterFn::new(|metadata| {
         *metadata.level() <= Level::INFO
             && !["hyper", "reqwest", "h2", "opentelemetry"].iter().any(|name| metadata.target().starts_with(name))
-    });
+    })
+    .with_max_level_hint(LevelFilter::INFO);
     let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("steward")).with_filter(ours);
     let registry = tracing_subscriber::registry().with(traces);
     let installed = match settings.log_format {
