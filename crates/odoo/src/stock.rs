@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::Date};
 use serde::Deserialize;
 
 use crate::{
-    Client, Domain, Error, Record, Ref,
+    Client, Domain, Error, Record, Ref, Version,
     value::{datetime, falsy, format_datetime, optional_datetime},
 };
 
@@ -120,6 +120,9 @@ pub struct Move {
     pub quantity: f64,
     #[serde(rename = "product_uom")]
     pub unit: Ref,
+    /// The same in the product's unit, which is what stock is counted in.
+    #[serde(rename = "product_qty")]
+    pub product_quantity: f64,
     /// `draft`, `waiting`, `confirmed`, `partially_available`, `assigned`, `done`, `cancel`.
     pub state: String,
     /// When it is planned.
@@ -137,6 +140,9 @@ pub struct Move {
     pub destination: Ref,
     #[serde(rename = "picking_id", deserialize_with = "falsy")]
     pub picking: Option<Ref>,
+    /// Cut to the second by the API.
+    #[serde(deserialize_with = "datetime")]
+    pub write_date: Timestamp,
 }
 
 impl Record for Move {
@@ -146,6 +152,7 @@ impl Record for Move {
         "product_id",
         "product_uom_qty",
         "product_uom",
+        "product_qty",
         "state",
         "date",
         "date_deadline",
@@ -153,6 +160,7 @@ impl Record for Move {
         "location_id",
         "location_dest_id",
         "picking_id",
+        "write_date",
     ];
 }
 
@@ -176,12 +184,40 @@ pub struct SupplierOffer {
     pub currency: Ref,
     /// Preference; the smallest is first.
     pub sequence: i64,
+    /// First day on which it counts.
+    #[serde(rename = "date_start", deserialize_with = "falsy")]
+    pub from: Option<Date>,
+    /// Last day on which it counts.
+    #[serde(rename = "date_end", deserialize_with = "falsy")]
+    pub until: Option<Date>,
+}
+
+impl SupplierOffer {
+    /// Whether it counts for this variant on that day.
+    #[must_use]
+    pub fn holds(&self, product: &Product, day: Date) -> bool {
+        self.template.as_ref().is_none_or(|template| template.id == product.template.id)
+            && self.product.as_ref().is_none_or(|variant| variant.id == product.id)
+            && self.from.is_none_or(|from| from <= day)
+            && self.until.is_none_or(|until| day <= until)
+    }
 }
 
 impl Record for SupplierOffer {
     const MODEL: &'static str = "product.supplierinfo";
-    const FIELDS: &'static [&'static str] =
-        &["id", "partner_id", "product_tmpl_id", "product_id", "delay", "price", "min_qty", "currency_id", "sequence"];
+    const FIELDS: &'static [&'static str] = &[
+        "id",
+        "partner_id",
+        "product_tmpl_id",
+        "product_id",
+        "delay",
+        "price",
+        "min_qty",
+        "currency_id",
+        "sequence",
+        "date_start",
+        "date_end",
+    ];
 }
 
 /// A company; its currency is the one of costs and prices.
@@ -224,9 +260,7 @@ impl Client {
     /// must cover the longest transaction; what comes twice is recognised by its content. A quant that Odoo deleted
     /// is not found by any sweep: only a full [`Client::read_quants`] shows that.
     pub async fn changed_quants(&self, since: Timestamp, overlap: Duration) -> Result<Vec<Quant>, Error> {
-        let back = SignedDuration::try_from(overlap).unwrap_or(SignedDuration::MAX);
-        let from = since.checked_sub(back).unwrap_or(Timestamp::UNIX_EPOCH);
-        self.find(&internal_quants().and("write_date", ">=", format_datetime(from))).await
+        self.find(&written(internal_quants(), since, overlap)).await
     }
 
     /// Products by id.
@@ -252,11 +286,30 @@ impl Client {
         self.find(&Domain::all().and_ids("product_id", "in", products).and_ids("location_id", "in", locations)).await
     }
 
-    /// Moves not yet done whose destination is one of these locations or below, drafts included. Moves between two
-    /// shelves of the same place are among them: compare source and destination.
-    pub async fn incoming_moves(&self, products: &[i64], locations: &[i64]) -> Result<Vec<Move>, Error> {
-        let open = Domain::all().and("state", "not in", vec!["done", "cancel"]);
-        self.find(&open.and_ids("product_id", "in", products).and_ids("location_dest_id", "child_of", locations)).await
+    /// Confirmed moves, not yet done, into these warehouses: purchases, transfers, and moves between two places of one
+    /// warehouse too, so compare source and destination. Every place of a warehouse counts as its destination: what is
+    /// received in several steps first comes to lie outside of the stock location.
+    pub async fn incoming_moves(&self, products: &[i64], warehouses: &[i64]) -> Result<Vec<Move>, Error> {
+        let open = moves_inward().and("state", "in", vec!["waiting", "confirmed", "partially_available", "assigned"]);
+        let open = open.and_ids("product_id", "in", products);
+        self.find(&open.and_ids("location_dest_id.warehouse_id", "in", warehouses)).await
+    }
+
+    /// Moves to internal locations written at or after `since` less `overlap`, whatever their state: a receipt that is
+    /// cancelled touches no quant. The overlap is as for [`Client::changed_quants`].
+    pub async fn changed_moves(&self, since: Timestamp, overlap: Duration) -> Result<Vec<Move>, Error> {
+        self.find(&written(moves_inward(), since, overlap)).await
+    }
+
+    /// When the goods of an open move are expected. Until 19.0 a postponed purchase line moves only the deadline and a
+    /// postponed receipt only the plan, so the later of both counts; from 19.1 on the plan follows the purchase
+    /// (odoo/odoo#221380).
+    #[must_use]
+    pub fn expected(&self, line: &Move) -> Timestamp {
+        match line.date_deadline {
+            Some(deadline) if self.version() < Version::PLAN_FOLLOWS => line.date.max(deadline),
+            _ => line.date,
+        }
     }
 
     /// Offers for these product templates ([`Product::template`]), by id; Odoo prefers the smallest `sequence`.
@@ -268,6 +321,16 @@ impl Client {
     pub async fn companies(&self) -> Result<Vec<Company>, Error> {
         self.find(&Domain::all()).await
     }
+}
+
+fn moves_inward() -> Domain {
+    Domain::all().and("location_dest_id.usage", "=", "internal")
+}
+
+fn written(what: Domain, since: Timestamp, overlap: Duration) -> Domain {
+    let back = SignedDuration::try_from(overlap).unwrap_or(SignedDuration::MAX);
+    let from = since.checked_sub(back).unwrap_or(Timestamp::UNIX_EPOCH);
+    what.and("write_date", ">=", format_datetime(from))
 }
 
 /// Negative quants at vendors and adjustments mirror every receipt; they are bookkeeping, not stock.

@@ -15,6 +15,8 @@ pub struct Version {
 impl Version {
     /// The first with JSON-2.
     pub const JSON2: Self = Self { major: 19, minor: 0 };
+    /// The first where the planned date of a receipt follows its purchase line.
+    pub(crate) const PLAN_FOLLOWS: Self = Self { major: 19, minor: 1 };
     /// The oldest that this client was written for.
     pub const OLDEST: Self = Self { major: 17, minor: 0 };
 

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use odoo::{
     Activity, Client, Domain, Error, OdooConfig, TransportChoice,
     replay::{OrderpointSeed, ProductSeed, ReplayOdoo, Scene, StockSeed, SupplierSeed, WarehouseSeed},
-    stock::{Product, Quant, Warehouse},
+    stock::{Move, Product, Quant, Warehouse},
     transfer::{ExternalId, NewLine, NewTransfer},
 };
 use secrecy::SecretString;
@@ -89,6 +89,7 @@ async fn reads_are_typed(world: &World) {
     assert_eq!((orderpoint.min, orderpoint.max), (10.0, 40.0));
     let offer = client.supplier_offers(&[product.template.id]).await.unwrap().remove(0);
     assert_eq!((offer.lead_days, offer.min_qty, offer.currency.name.as_str()), (7, 12.0, "USD"));
+    assert!(offer.holds(product, "2026-11-23".parse().unwrap()));
     assert_eq!(client.companies().await.unwrap()[0].currency, offer.currency);
     let locations = client.internal_locations().await.unwrap();
     let home = locations.iter().find(|place| place.id == to.stock_location.id).unwrap();
@@ -118,9 +119,11 @@ async fn a_transfer_is_drafted_once(world: &World) {
     assert_eq!((again.id, again.moves.len()), (drafted.id, 2));
     assert_eq!(client.find_transfer(&new.origin).await.unwrap().map(|found| found.id), Some(drafted.id));
 
-    let incoming = client.incoming_moves(&[product.id], &[to.stock_location.id]).await.unwrap();
-    let ours: Vec<_> = incoming.iter().filter(|line| line.origin.as_deref() == Some(&*new.origin)).collect();
-    assert_eq!(ours.len(), 2, "a draft is on its way, and says whose it is");
+    let ours = |moves: Vec<Move>| moves.iter().filter(|line| line.origin.as_deref() == Some(&*new.origin)).count();
+    assert_eq!(ours(client.incoming_moves(&[product.id], &[to.id]).await.unwrap()), 0, "a draft is no promise");
+    let changed = client.changed_moves(drafted.write_date, Duration::from_secs(60)).await.unwrap();
+    assert!(changed.iter().all(|line| line.product_quantity == line.quantity));
+    assert_eq!(ours(changed), 2, "but it is seen");
 }
 
 async fn six_at_once_make_one_transfer(world: &World) {

@@ -192,12 +192,20 @@ async fn it_accounts_for_calls_and_transfers() {
 async fn seeded_receipts_are_on_their_way() {
     let odoo = ReplayOdoo::start(scene(), clock()).await.unwrap();
     let client = Client::connect(odoo.config()).await.unwrap();
-    let moves = client.incoming_moves(&[1], &[3]).await.unwrap();
+    let moves = client.incoming_moves(&[1], &[2]).await.unwrap();
     assert_eq!(moves.len(), 1);
     assert_eq!((moves[0].quantity, moves[0].origin.as_deref()), (48.0, Some("P00003")));
-    assert_eq!(moves[0].date.to_string(), "2026-11-28T08:00:00Z");
+    assert_eq!(client.expected(&moves[0]).to_string(), "2026-11-28T08:00:00Z");
     assert_eq!(moves[0].picking.as_ref().unwrap().name, "S2/IN/00001");
     assert_eq!(client.products(&[1]).await.unwrap()[0].category.as_ref().unwrap().name, "Dairy");
+    for (field, later) in [("date_deadline", "2026-11-30 08:00:00.000000"), ("date", "2026-12-02 08:00:00.000000")] {
+        odoo.person_writes("stock.move", moves[0].id, Map::from_iter([(field.to_owned(), json!(later))])).unwrap();
+        let moved = client.incoming_moves(&[1], &[2]).await.unwrap().remove(0);
+        assert_eq!(client.expected(&moved).strftime("%F").to_string(), &later[..10], "the later of plan and promise");
+    }
+    odoo.person_writes("stock.move", moves[0].id, Map::from_iter([("state".to_owned(), json!("cancel"))])).unwrap();
+    assert!(client.incoming_moves(&[1], &[2]).await.unwrap().is_empty());
+    assert_eq!(client.changed_moves(moves[0].write_date, Duration::ZERO).await.unwrap()[0].state, "cancel");
 }
 
 #[tokio::test]

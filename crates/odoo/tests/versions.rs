@@ -37,6 +37,7 @@ const MOVE: &[&str] = &[
     "product_id",
     "product_uom_qty",
     "product_uom",
+    "product_qty",
     "state",
     "date",
     "date_deadline",
@@ -44,6 +45,7 @@ const MOVE: &[&str] = &[
     "location_id",
     "location_dest_id",
     "picking_id",
+    "write_date",
 ];
 
 fn fields(names: &[&str], name_is_required: bool) -> Value {

@@ -27,6 +27,8 @@ struct Instruments {
     idempotent_replays: Counter<u64>,
     webhook_signature_failures: Counter<u64>,
     rate_limited: Counter<u64>,
+    hints: Counter<u64>,
+    events_lost: Counter<u64>,
     /// Keeps the meters alive: instruments only hold weak references.
     _provider: SdkMeterProvider,
 }
@@ -60,6 +62,8 @@ impl Default for Metrics {
             idempotent_replays: counter("idempotent_replays", "Requests answered from a stored answer"),
             webhook_signature_failures: counter("webhook_signature_failures", "Incoming webhooks not believed"),
             rate_limited: counter("rate_limited", "Requests refused by the rate limit"),
+            hints: counter("hints", "Webhooks that say where to look, by what became of them"),
+            events_lost: counter("events_lost", "Changes in Odoo that no webhook had announced"),
             exporter,
             _provider: provider,
         }))
@@ -123,6 +127,16 @@ impl Metrics {
     pub fn rate_limited(&self, caller: &str) {
         self.0.rate_limited.add(1, &[label("caller", caller)]);
     }
+
+    /// `outcome` is `taken`, `duplicate` or `ignored`.
+    pub fn hint(&self, outcome: &str) {
+        self.0.hints.add(1, &[label("outcome", outcome)]);
+    }
+
+    /// Changes of records of that model that the reconciler found and no webhook had announced.
+    pub fn events_lost(&self, model: &str, events: u64) {
+        self.0.events_lost.add(events, &[label("model", model)]);
+    }
 }
 
 fn label(key: &'static str, value: &str) -> KeyValue {
@@ -150,6 +164,8 @@ mod tests {
         metrics.idempotent_replay("transfers");
         metrics.webhook_signature_failure("odoo");
         metrics.rate_limited("n8n");
+        metrics.hint("duplicate");
+        metrics.events_lost("stock.quant", 3);
         let text = metrics.render();
         for line in [
             "http_request_duration_seconds_bucket{method=\"GET\",route=\"/supply/v1/facts/{product}\",status=\"200\",le=\"0.005\"} 1",
@@ -163,6 +179,8 @@ mod tests {
             "idempotent_replays_total{route=\"transfers\"} 1",
             "webhook_signature_failures_total{provider=\"odoo\"} 1",
             "rate_limited_total{caller=\"n8n\"} 1",
+            "hints_total{outcome=\"duplicate\"} 1",
+            "events_lost_total{model=\"stock.quant\"} 3",
         ] {
             assert!(text.lines().any(|found| parts(found) == parts(line)), "{line}\nis not in\n{text}");
         }

@@ -117,6 +117,8 @@ impl Tables {
             _ if field == "display_name" => {
                 json!(self.display_name(model_name, row["id"].as_i64().unwrap_or_default()))
             }
+            // There is one unit, so that in the line's unit is that in the product's.
+            _ if field == "product_qty" => row.get("product_uom_qty").cloned().unwrap_or_default(),
             _ => stored(),
         }
     }
