@@ -33,4 +33,5 @@ curl -sf -o /dev/null -X POST "$steward/notify/v1/subscriptions" \
  "header": {"name": "X-Steward-Webhook", "value": "$header"}}
 JSON
 echo "n8n opens at http://127.0.0.1:$port (it asks for an owner the first time); Ctrl-C ends it."
-"$n8n" start
+rm -rf "$work"
+exec "$n8n" start

@@ -291,6 +291,8 @@ fn day_of_year(day: jiff::civil::Date) -> String {
 
 /// Whole numbers without decimals, others with one.
 fn units(value: f64) -> String {
+    // The sum of nothing is -0.
+    let value = value + 0.0;
     if (value - value.round()).abs() < 0.05 { format!("{value:.0}") } else { format!("{value:.1}") }
 }
 
@@ -423,6 +425,7 @@ fn score(score: &Scored) -> ScoreView {
         let width = part.micros.unsigned_abs() as f64 / largest as f64 * 100.0;
         #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
         let points = part.micros as f64 / f64::from(ONE) * 100.0;
+        let points = (points * 10.0).round() / 10.0 + 0.0;
         let raises = part.micros >= 0;
         ContributionBar {
             name: part.name.replace('_', " "),

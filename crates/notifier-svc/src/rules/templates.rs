@@ -9,6 +9,7 @@ use contracts::FieldError;
 use jiff::Timestamp;
 use minijinja::{
     Environment, ErrorKind, State, UndefinedBehavior,
+    syntax::SyntaxConfig,
     value::{Serde, ValueKind},
 };
 use serde_json::{Map, Value, json};
@@ -66,6 +67,8 @@ impl Templates {
     /// When one of them is malformed, which the tests of this module rule out.
     pub(crate) fn shipped() -> Result<Self, minijinja::Error> {
         let mut environment = Environment::new();
+        // A mail's last line ends like the others.
+        environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.add_filter("units", units);
         environment.add_filter("instant", instant);
