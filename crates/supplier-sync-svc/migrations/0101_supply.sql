@@ -57,14 +57,22 @@ CREATE TABLE planned_promotions (
     PRIMARY KEY (product, location, day)
 );
 
+-- Receipts on their way, by who says so: Odoo (`odoo`) or an observation (`steward`). One order may come in parts.
 CREATE TABLE incoming (
     product TEXT NOT NULL,
     location TEXT NOT NULL,
+    system TEXT NOT NULL,                   -- steward | odoo
     order_ref TEXT NOT NULL,
     due BIGINT NOT NULL,
     quantity DOUBLE PRECISION NOT NULL,
-    PRIMARY KEY (product, location, order_ref)
+    PRIMARY KEY (product, location, system, order_ref, due)
 );
+-- What counts: of one order what was observed goes before what Odoo says, or it would come twice.
+CREATE VIEW incoming_counted AS
+    SELECT i.product, i.location, i.order_ref, i.due, i.quantity FROM incoming i
+    WHERE i.system = 'steward' OR NOT EXISTS (
+        SELECT 1 FROM incoming o WHERE o.product = i.product AND o.location = i.location
+            AND o.order_ref = i.order_ref AND o.system = 'steward');
 CREATE TABLE lead_times (
     seq AUTO_KEY,
     product TEXT NOT NULL,
@@ -78,10 +86,17 @@ CREATE UNIQUE INDEX lead_times_order ON lead_times (product, location, order_ref
 CREATE TABLE promised_lead_times (
     product TEXT NOT NULL,
     location TEXT NOT NULL,
+    system TEXT NOT NULL,                   -- steward | odoo
     supplier TEXT,
     days DOUBLE PRECISION NOT NULL,
-    PRIMARY KEY (product, location)
+    PRIMARY KEY (product, location, system)
 );
+-- What counts: an observed promise goes before the one of Odoo's main supplier.
+CREATE VIEW promised_counted AS
+    SELECT p.product, p.location, p.supplier, p.days FROM promised_lead_times p
+    WHERE p.system = 'steward' OR NOT EXISTS (
+        SELECT 1 FROM promised_lead_times o WHERE o.product = p.product AND o.location = p.location
+            AND o.system = 'steward');
 CREATE TABLE lanes (
     from_location TEXT NOT NULL,
     to_location TEXT NOT NULL,

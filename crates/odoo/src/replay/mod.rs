@@ -201,7 +201,7 @@ impl ReplayOdoo {
     }
 
     /// Closes the port; calls in progress are cut.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.server.stop(false).await;
     }
 }

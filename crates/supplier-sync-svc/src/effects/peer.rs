@@ -11,14 +11,14 @@ use contracts::money::Currency;
 use jiff::Timestamp;
 use odoo::{
     Client,
-    stock::{Quant, Warehouse},
+    stock::{Move, Quant, Warehouse},
 };
 use tokio::sync::Mutex;
 
-use super::reading::{Article, Reading, Site, homeless, reading, sums};
-use crate::config::OdooSettings;
+use super::reading::{self, Article, Cause, Reading, Site, Surroundings, causes, promise, receipts, sums};
+use crate::{config::OdooSettings, rules::history::day_at};
 
-/// How long warehouses, locations and products are believed without asking again.
+/// How long warehouses, locations, products and their suppliers are believed without asking again.
 const BELIEVE: Duration = Duration::from_secs(600);
 /// Products per call, so that neither request nor answer grows without bound.
 const CHUNK: usize = 200;
@@ -75,28 +75,28 @@ impl Peer {
     ) -> Result<Option<Reading>, odoo::Error> {
         let session = self.session(clock).await?;
         let Some(quant) = session.committed(clock, quant_id, hinted).await? else { return Ok(None) };
-        let session = self.knowing(clock, &quant).await?;
-        Ok(session.readings(clock, &[quant]).await?.pop())
+        let session = self.knowing(clock, [quant.location.id]).await?;
+        Ok(session.readings(clock, &[quant], &[]).await?.pop())
     }
 
-    /// Reads everything that was written since; everything there is when `since` is `None`.
+    /// Reads every product and warehouse with a quant or a move that was written since; all with stock or with
+    /// something on its way when `since` is `None`.
     pub(super) async fn sweep(
         &self,
         clock: &Clock,
         since: Option<Timestamp>,
         overlap: Duration,
     ) -> Result<Swept, odoo::Error> {
-        let session = self.session(clock).await?;
-        let quants = match since {
-            Some(since) => session.client.changed_quants(since, overlap).await?,
-            None => session.client.read_quants(&[], &[]).await?,
+        let client = self.client(clock).await?;
+        let (quants, moves) = match since {
+            Some(since) => (client.changed_quants(since, overlap).await?, client.changed_moves(since, overlap).await?),
+            None => (client.read_quants(&[], &[]).await?, client.incoming_moves(&[], &[]).await?),
         };
-        let session = match quants.iter().find(|quant| !session.sites.contains_key(&quant.location.id)) {
-            Some(unknown) => self.knowing(clock, unknown).await?,
-            None => session,
-        };
-        let newest = quants.iter().map(|quant| quant.write_date).max();
-        Ok(Swept { readings: session.readings(clock, &quants).await?, newest })
+        let places = quants.iter().map(|quant| quant.location.id).chain(moves.iter().map(|line| line.destination.id));
+        let session = self.knowing(clock, places).await?;
+        let written = quants.iter().map(|quant| quant.write_date).chain(moves.iter().map(|line| line.write_date));
+        let newest = written.max();
+        Ok(Swept { readings: session.readings(clock, &quants, &moves).await?, newest })
     }
 
     /// Forgets the connection after a refused key, so that the next call reads the key anew.
@@ -116,14 +116,21 @@ impl Peer {
         }
     }
 
-    /// A session that has seen the quant's location, if Odoo has it in a warehouse at all.
-    async fn knowing(&self, clock: &Clock, quant: &Quant) -> Result<Arc<Session>, odoo::Error> {
+    /// A session that has seen these locations, if Odoo has them in a warehouse at all.
+    async fn knowing(
+        &self,
+        clock: &Clock,
+        locations: impl IntoIterator<Item = i64>,
+    ) -> Result<Arc<Session>, odoo::Error> {
         let session = self.session(clock).await?;
-        if session.sites.contains_key(&quant.location.id) || session.opened_at == clock.now() {
+        let all_known = locations.into_iter().all(|location| session.sites.contains_key(&location));
+        if all_known || session.opened_at == clock.now() {
             return Ok(session);
         }
-        *self.session.lock().await = None;
-        self.session(clock).await
+        // The client outlives it, and with it the call rate.
+        let session = Arc::new(Session::open(session.client.clone(), clock.now()).await?);
+        *self.session.lock().await = Some(Arc::clone(&session));
+        Ok(session)
     }
 
     async fn session(&self, clock: &Clock) -> Result<Arc<Session>, odoo::Error> {
@@ -197,69 +204,56 @@ impl Session {
         Ok(quant)
     }
 
-    /// One reading for each product and warehouse among the quants.
-    async fn readings(&self, clock: &Clock, quants: &[Quant]) -> Result<Vec<Reading>, odoo::Error> {
-        let mut found = Vec::new();
-        let mut causes: HashMap<(i64, i64), &Quant> = HashMap::new();
-        let articles = self.articles(quants).await?;
-        for quant in quants {
-            let Some(article) = articles.get(&quant.product.id) else { continue };
-            match self.sites.get(&quant.location.id) {
-                None => found.push(homeless(quant, article)),
-                Some(site) => {
-                    let cause = causes.entry((quant.product.id, site.warehouse_id)).or_insert(quant);
-                    if quant.write_date > cause.write_date {
-                        *cause = quant;
-                    }
-                }
-            }
-        }
-        let mut causes: Vec<&Quant> = causes.into_values().collect();
-        causes.sort_by_key(|quant| (quant.product.id, quant.id));
+    /// One reading for each product and warehouse among the quants and moves.
+    async fn readings(&self, clock: &Clock, quants: &[Quant], moves: &[Move]) -> Result<Vec<Reading>, odoo::Error> {
+        let causes = causes(quants, moves, &self.sites);
+        let homeless: Vec<_> = quants.iter().filter(|quant| !self.sites.contains_key(&quant.location.id)).collect();
+        let products = causes.iter().map(|cause| cause.product).chain(homeless.iter().map(|quant| quant.product.id));
+        let articles = self.articles(clock, products.collect()).await?;
+        let told = |quant: &&Quant| Some(reading::homeless(quant, articles.get(&quant.product.id)?));
+        let mut found: Vec<Reading> = homeless.iter().filter_map(told).collect();
         for chunk in causes.chunks(CHUNK) {
-            self.levels(clock, chunk, &articles, &mut found).await?;
+            let around = self.surroundings(clock, chunk).await?;
+            let read = |cause: &Cause| Some(reading::reading(cause, articles.get(&cause.product)?, &around));
+            found.extend(chunk.iter().filter_map(read));
         }
         Ok(found)
     }
 
-    async fn levels(
-        &self,
-        clock: &Clock,
-        causes: &[&Quant],
-        articles: &HashMap<i64, Article>,
-        found: &mut Vec<Reading>,
-    ) -> Result<(), odoo::Error> {
-        let products: BTreeSet<i64> = causes.iter().map(|quant| quant.product.id).collect();
-        let sites: Vec<_> = causes.iter().filter_map(|quant| self.sites.get(&quant.location.id)).collect();
-        let places: BTreeSet<i64> = sites.iter().map(|site| site.stock_location).collect();
-        let (products, places): (Vec<_>, Vec<_>) = (products.into_iter().collect(), places.into_iter().collect());
-        let sums = sums(&self.client.read_quants(&products, &places).await?, &self.sites);
-        let orderpoints = self.client.orderpoints(&products, &places).await?;
-        for cause in causes {
-            let (Some(article), Some(site)) = (articles.get(&cause.product.id), self.sites.get(&cause.location.id))
-            else {
-                continue;
-            };
-            let sum = sums.get(&(cause.product.id, site.warehouse_id));
-            found.push(reading(cause, article, site, sum, &orderpoints, self.currency, clock.now()));
-        }
-        Ok(())
+    /// Everything around a chunk of causes, in three calls.
+    async fn surroundings(&self, clock: &Clock, causes: &[Cause]) -> Result<Surroundings, odoo::Error> {
+        let distinct = |ids: BTreeSet<i64>| ids.into_iter().collect::<Vec<_>>();
+        let products = distinct(causes.iter().map(|cause| cause.product).collect());
+        let places = distinct(causes.iter().map(|cause| cause.site.stock_location).collect());
+        let warehouses = distinct(causes.iter().map(|cause| cause.site.warehouse_id).collect());
+        let client = &self.client;
+        let moves = client.incoming_moves(&products, &warehouses).await?;
+        Ok(Surroundings {
+            levels: sums(&client.read_quants(&products, &places).await?, &self.sites),
+            orderpoints: client.orderpoints(&products, &places).await?,
+            incoming: receipts(&moves, &self.sites, |line| client.expected(line)),
+            currency: self.currency,
+            now: Timestamp::from_second(clock.now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH),
+        })
     }
 
-    /// The products of the quants, asked for when not known yet.
-    async fn articles(&self, quants: &[Quant]) -> Result<HashMap<i64, Article>, odoo::Error> {
+    /// The products with what is known beside them, asked for when not known yet.
+    async fn articles(&self, clock: &Clock, wanted: BTreeSet<i64>) -> Result<HashMap<i64, Article>, odoo::Error> {
         let mut known = self.articles.lock().await;
-        let missing: BTreeSet<i64> =
-            quants.iter().map(|quant| quant.product.id).filter(|id| !known.contains_key(id)).collect();
-        for chunk in missing.into_iter().collect::<Vec<_>>().chunks(CHUNK) {
+        let today = day_at(clock.now(), None);
+        let missing: Vec<i64> = wanted.iter().copied().filter(|id| !known.contains_key(id)).collect();
+        for chunk in missing.chunks(CHUNK) {
             let products = self.client.products(chunk).await?;
             let skus: BTreeSet<&str> = products.iter().filter_map(|product| product.sku.as_deref()).collect();
             let namesakes = self.client.products_by_sku(&skus.into_iter().collect::<Vec<_>>()).await?;
+            let templates: BTreeSet<i64> = products.iter().map(|product| product.template.id).collect();
+            let offers = self.client.supplier_offers(&templates.into_iter().collect::<Vec<_>>()).await?;
             for product in products {
                 let same = namesakes.iter().filter(|other| product.sku.is_some() && other.sku == product.sku).count();
-                known.insert(product.id, Article { ambiguous: same > 1, product });
+                let promise = promise(&offers, &product, today);
+                known.insert(product.id, Article { ambiguous: same > 1, promise, product });
             }
         }
-        Ok(quants.iter().filter_map(|quant| Some((quant.product.id, known.get(&quant.product.id)?.clone()))).collect())
+        Ok(wanted.into_iter().filter_map(|id| Some((id, known.get(&id)?.clone()))).collect())
     }
 }

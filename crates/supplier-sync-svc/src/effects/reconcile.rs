@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chassis::prelude::*;
 use serde_json::json;
 
-use super::Peer;
+use super::{Peer, reading::QUANT};
 use crate::store::{self, Outcome};
 
 /// Readings settled in one transaction: long enough to be quick, short enough to let others write.
@@ -40,8 +40,10 @@ pub(crate) async fn turn(cx: &Cx, lease: &Lease, peer: &Arc<Peer>, overlap: Dura
             tx.correlate(case);
             if store::take_reading(&mut tx, reading).await? == Outcome::Changed {
                 changes += 1;
-                // The first sweep meets everything for the first time; nothing of that was lost.
-                let missed = since.is_some() && !store::was_announced(&mut tx, reading).await?;
+                // The first sweep meets everything for the first time, and only quants have webhooks: nothing of the
+                // rest was lost.
+                let hinted = since.is_some() && reading.model == QUANT;
+                let missed = hinted && !store::was_announced(&mut tx, reading).await?;
                 lost += usize::from(missed);
             }
         }
@@ -54,6 +56,9 @@ pub(crate) async fn turn(cx: &Cx, lease: &Lease, peer: &Arc<Peer>, overlap: Dura
             tx.audit("system:reconciler", "hints.lost", "odoo", json!({"lost": lost, "changes": changes})).await?;
         }
         tx.commit().await?;
+        if lost > 0 {
+            cx.metrics().events_lost(QUANT, u64::try_from(lost).unwrap_or(u64::MAX));
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@ use chassis::prelude::*;
 use contracts::{Facts, LocationId, ProductId};
 use serde::{Deserialize, Serialize};
 
-use super::ReadFacts;
+use super::{ReadFacts, scope};
 use crate::{
     config::SupplySettings,
     store::{Assembler, Wanted},
@@ -43,27 +43,31 @@ pub(crate) enum FactsAnswer {
 }
 
 /// Everything known of a product at a location, sealed with its hash: what models score, approvers see and drift checks
-/// compare. 404 while no stock level was ever seen.
+/// compare. 404 while no stock level was ever seen, 403 when the caller's roles do not reach the location.
 #[utoipa::path(tag = "facts", params(FactsOf), responses((status = 200, body = Facts), Problems))]
 #[get("/v1/facts/{product}/{location}")]
 pub(crate) async fn get_facts(
     cx: Cx,
     settings: web::Data<SupplySettings>,
-    _caller: Caller<ReadFacts>,
+    caller: Caller<ReadFacts>,
     of: PathOf<FactsOf>,
 ) -> Result<web::Json<Facts>, ApiError> {
+    if !scope::reaches(&cx, &caller, &[&of.location]).await?[0] {
+        return Err(ApiError::problem(scope::outside(&[&of.location])));
+    }
     let wanted = [Wanted { product: of.product.clone(), location: of.location.clone() }];
     let found = assemble(&cx, &settings, &wanted).await?.pop().flatten();
     found.map(web::Json).ok_or_else(|| ApiError::problem(unknown(&wanted[0])))
 }
 
-/// Facts of many items with as few queries as of one. An unknown item has a problem in its place.
-#[utoipa::path(tag = "facts", responses((status = 200, body = FactsAnswers), Problems))]
+/// Facts of many items with as few queries as of one. An unknown item has a problem in its place, and so has one
+/// at a location that the caller's roles do not reach.
+#[utoipa::path(tag = "facts", request_body = FactsBatch, responses((status = 200, body = FactsAnswers), Problems))]
 #[post("/v1/facts/batch")]
 pub(crate) async fn get_facts_batch(
     cx: Cx,
     settings: web::Data<SupplySettings>,
-    _caller: Caller<ReadFacts>,
+    caller: Caller<ReadFacts>,
     asked: Body<FactsBatch>,
 ) -> Result<web::Json<FactsAnswers>, ApiError> {
     if asked.items.len() > MAX_ITEMS {
@@ -72,12 +76,15 @@ pub(crate) async fn get_facts_batch(
     }
     let wanted = |of: &FactsOf| Wanted { product: of.product.clone(), location: of.location.clone() };
     let wanted: Vec<Wanted> = asked.items.iter().map(wanted).collect();
+    let places: Vec<&LocationId> = wanted.iter().map(|wanted| &wanted.location).collect();
+    let reached = scope::reaches(&cx, &caller, &places).await?;
     let found = assemble(&cx, &settings, &wanted).await?;
-    let answer = |(facts, wanted): (Option<Facts>, &Wanted)| match facts {
+    let answer = |((facts, reached), wanted): ((Option<Facts>, bool), &Wanted)| match facts {
+        _ if !reached => FactsAnswer::Problem(scope::outside(&[&wanted.location])),
         Some(facts) => FactsAnswer::Facts(Box::new(facts)),
         None => FactsAnswer::Problem(unknown(wanted)),
     };
-    Ok(web::Json(FactsAnswers { items: found.into_iter().zip(&wanted).map(answer).collect() }))
+    Ok(web::Json(FactsAnswers { items: found.into_iter().zip(reached).zip(&wanted).map(answer).collect() }))
 }
 
 async fn assemble(cx: &Cx, settings: &SupplySettings, wanted: &[Wanted]) -> Result<Vec<Option<Facts>>, StoreError> {

@@ -7,13 +7,10 @@ use serde_json::json;
 use super::odoo_not_configured;
 use crate::{
     config::{OdooSettings, SupplySettings},
-    effects::read_back::LookAt,
+    effects::{read_back::LookAt, reading::QUANT},
     rules::basic_auth,
     store::{self, NewHint, Taken},
 };
-
-/// The only model that is read back so far.
-const QUANT: &str = "stock.quant";
 
 /// What became of a webhook.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -88,5 +85,10 @@ async fn take(cx: &Cx, hint: &Hint, digest: &Digest) -> Result<Taken, StoreError
         tx.audit("system:odoo", "hint.taken", &subject, details).await?;
     }
     tx.commit().await?;
+    cx.metrics().hint(match (taken, ignored) {
+        (Taken::Duplicate, _) => "duplicate",
+        (Taken::New, Some(_)) => "ignored",
+        (Taken::New, None) => "taken",
+    });
     Ok(taken)
 }

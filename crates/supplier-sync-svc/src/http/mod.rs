@@ -3,7 +3,9 @@
 mod facts;
 mod hooks;
 mod observations;
+mod scope;
 mod transfers;
+mod xref;
 
 use chassis::prelude::*;
 
@@ -13,7 +15,8 @@ pub(crate) fn routes(service: &mut ServiceConfig<'_>) {
         .service(observations::post_observations)
         .service(facts::get_facts)
         .service(facts::get_facts_batch)
-        .service(transfers::post_transfer);
+        .service(transfers::post_transfer)
+        .service(xref::list_xref_conflicts);
 }
 
 permission!(
@@ -28,6 +31,11 @@ permission!(
 permission!(
     /// Present a grant and have its transfer drafted.
     pub(crate) DraftTransfer = "transfers:draft" for [Service, StoreManager, RegionalOps, Operator, Admin]
+);
+
+permission!(
+    /// See what of Odoo cannot be mapped.
+    pub(crate) ReadXref = "xref:read" for [Service, Auditor, Operator, Admin]
 );
 
 /// The answer of everything that needs Odoo while none is configured.

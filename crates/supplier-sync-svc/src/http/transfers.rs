@@ -13,7 +13,7 @@ use governance::{Grant, GrantRefused, GrantVerifier, drift::drift};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{DraftTransfer, odoo_not_configured};
+use super::{DraftTransfer, odoo_not_configured, scope};
 use crate::{
     AUDIENCE,
     config::SupplySettings,
@@ -58,11 +58,12 @@ struct Accepted {
 }
 
 /// Drafts a transfer in Odoo, once. The grant is verified, compared with the facts of now and used up in the
-/// transaction that promises the draft. The same key again shows the same operation; the same grant under another key
+/// transaction that promises the draft. One of both ends must lie where the caller's roles reach. The same key again shows the same operation; the same grant under another key
 /// is refused. With `Prefer: wait=10` the answer is the finished operation (200) if it finishes in time.
 #[utoipa::path(
     tag = "transfers",
     params(IdempotencyKey, Prefer),
+    request_body = TransferRequest,
     responses((status = 200, body = Operation), (status = 202, body = Operation), Problems)
 )]
 #[post("/v1/transfers")]
@@ -78,6 +79,10 @@ pub(crate) async fn post_transfer(
         return Err(odoo_not_configured());
     }
     let asked = Asked::parse(body.into_inner())?;
+    let ends = [&asked.from, &asked.to];
+    if !scope::reaches(&cx, &caller, &ends).await?.contains(&true) {
+        return Err(ApiError::problem(scope::outside(&ends)));
+    }
     let fingerprint = json!({"action": asked.action, "grant": asked.grant});
     let actor = caller.actor();
     let unknown_key = Arc::new(AtomicBool::new(false));

@@ -1,7 +1,7 @@
 //! Daily history without gaps, from rows that have some.
 
 use contracts::facts::DailyDemand;
-use jiff::{Span, civil::Date};
+use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
 /// Days of history carried with the facts: a quarter, so that weekday patterns and a season's turn show.
 pub(crate) const HISTORY_DAYS: i64 = 90;
@@ -31,6 +31,12 @@ pub(crate) fn day_of(number: i64) -> Date {
     let end = if number < 0 { Date::MIN } else { Date::MAX };
     let span = i32::try_from(number).ok().and_then(|days| Span::new().try_days(days).ok());
     span.and_then(|span| Date::constant(1970, 1, 1).checked_add(span).ok()).unwrap_or(end)
+}
+
+/// The day it is at a place of that time zone; without a known zone in UTC.
+pub(crate) fn day_at(instant: Timestamp, zone: Option<&str>) -> Date {
+    let zone = zone.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
+    instant.to_zoned(zone).date()
 }
 
 /// One element per day from the first told to the last. A day nobody told of is a day without sales, not one out of
@@ -95,5 +101,13 @@ mod tests {
             assert_eq!(day_of(day_number(day)), day);
         }
         assert_eq!(day_number("1970-01-02".parse().unwrap()), 1);
+    }
+
+    #[test]
+    fn the_day_is_that_of_the_place() {
+        let late: Timestamp = "2026-11-23T23:30:00Z".parse().unwrap();
+        for (zone, day) in [(None, 23), (Some("Europe/Berlin"), 24), (Some("America/New_York"), 23), (Some("?"), 23)] {
+            assert_eq!(day_at(late, zone).day(), day, "{zone:?}");
+        }
     }
 }

@@ -140,7 +140,8 @@ pub(crate) struct StockSeen {
     pub system: String,
 }
 
-/// A receipt on its way; quantity 0 says that it has arrived or was cancelled.
+/// A receipt on its way. Goes before what Odoo says of the same order; quantity 0 takes back what was told, because it
+/// has arrived or was cancelled.
 #[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReceiptAhead {
@@ -166,6 +167,7 @@ pub(crate) struct LeadTimeSeen {
     pub order: Option<OrderRef>,
 }
 
+/// Goes before what Odoo's main supplier promises.
 #[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LeadTimePromised {
@@ -198,8 +200,8 @@ pub(crate) struct ReorderPointSet {
     pub units: f64,
 }
 
-/// Our identifier and the one of another system. For Odoo that is a product's internal reference and a warehouse's
-/// short name.
+/// Our identifier and the one of another system. For Odoo that is a product's internal reference, a warehouse's short
+/// name and a supplier's name.
 #[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct XrefTold {

@@ -11,12 +11,12 @@ use contracts::{
     facts::{Donor, Incoming, Item, LeadTime, MAX_DONORS, Place, Stock},
     money::Currency,
 };
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, FromRow, any::AnyRow};
 
 use crate::{
     config::LaneDefaults,
-    rules::history::{DONOR_DAYS, HISTORY_DAYS, SoldDay, day_number, day_of, dense},
+    rules::history::{DONOR_DAYS, HISTORY_DAYS, SoldDay, day_at, day_number, day_of, dense},
 };
 
 /// Lead times carried with the facts: the most recent ones.
@@ -94,7 +94,7 @@ impl Assembler<'_> {
             location: wanted.location.clone(),
             as_of: self.now,
             item: read.items.get(product).cloned().unwrap_or_default(),
-            demand: dense(sold, planned, day_number(self.today(&place))),
+            demand: dense(sold, planned, day_number(day_at(self.now, place.time_zone.as_deref()))),
             place,
             stock: stock.clone(),
             incoming: read.incoming.get(&key).cloned().unwrap_or_default(),
@@ -103,12 +103,6 @@ impl Assembler<'_> {
             hash: None,
         };
         Ok(Some(facts.seal()?))
-    }
-
-    /// The day it is at the place.
-    fn today(&self, place: &Place) -> Date {
-        let zone = place.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
-        self.now.to_zoned(zone).date()
     }
 
     fn donors(&self, wanted: &Wanted, holders: &[(String, Stock)], read: &Read) -> Vec<Donor> {
@@ -243,7 +237,7 @@ impl Assembler<'_> {
     }
 
     async fn incoming(&mut self, wanted: &str) -> Result<HashMap<Pair, Vec<Incoming>>, StoreError> {
-        let select = "SELECT i.product, i.location, i.order_ref, i.due, i.quantity FROM incoming i JOIN wanted w \
+        let select = "SELECT i.product, i.location, i.order_ref, i.due, i.quantity FROM incoming_counted i JOIN wanted w \
                       ON w.product = i.product AND w.location = i.location ORDER BY i.due, i.order_ref";
         let rows: Vec<(String, String, String, i64, f64)> = self.fetch(wanted, select).await?;
         Ok(grouped(rows.into_iter().filter_map(|(product, location, order, due, quantity)| {
@@ -260,7 +254,7 @@ impl Assembler<'_> {
     }
 
     async fn promised(&mut self, wanted: &str) -> Result<HashMap<Pair, (Option<String>, f64)>, StoreError> {
-        let select = "SELECT t.product, t.location, t.supplier, t.days FROM promised_lead_times t JOIN wanted w \
+        let select = "SELECT t.product, t.location, t.supplier, t.days FROM promised_counted t JOIN wanted w \
                       ON w.product = t.product AND w.location = t.location";
         let rows: Vec<(String, String, Option<String>, f64)> = self.fetch(wanted, select).await?;
         Ok(rows

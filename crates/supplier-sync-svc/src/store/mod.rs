@@ -4,7 +4,9 @@
 mod facts;
 mod grants;
 mod hints;
+mod inbound;
 mod observations;
+mod places;
 mod stock;
 mod sweep;
 mod xref;
@@ -13,6 +15,10 @@ pub(crate) use facts::{Assembler, Wanted};
 pub(crate) use grants::{Consumption, consume_grant, fetched_keys, keys_are_due, published_keys, want_keys};
 pub(crate) use hints::{NewHint, Taken, take_hint};
 pub(crate) use observations::record_observation;
+pub(crate) use places::regions;
 pub(crate) use stock::{Outcome, projected_available, take_reading};
 pub(crate) use sweep::{advance, forget_hints, was_announced, watermark};
-pub(crate) use xref::{ODOO, external_id};
+pub(crate) use xref::{ODOO, XrefConflict, conflicts, external_id};
+
+/// Who speaks in the tables where Odoo is one voice among others: an observation, which goes before Odoo's word.
+const OURS: &str = "steward";

@@ -1,6 +1,8 @@
 use chassis::store::{StoreError, Tx};
 
 use super::{
+    OURS,
+    inbound::{Ahead, add_incoming, set_promise},
     stock::{look_again, see_stock, set_reorder_point},
     xref,
 };
@@ -12,9 +14,6 @@ use crate::rules::{
         ReceiptAhead, StockSeen,
     },
 };
-
-/// Our own opinion in the reorder points; see the migration.
-const OURS: &str = "steward";
 
 /// Keeps one observation; every kind is an upsert. `actor` is who told it.
 pub(crate) async fn record_observation(tx: &mut Tx, actor: &str, observation: &Observation) -> Result<(), StoreError> {
@@ -120,26 +119,19 @@ async fn stock(tx: &mut Tx, actor: &str, seen: &StockSeen) -> Result<(), StoreEr
 }
 
 async fn incoming(tx: &mut Tx, ahead: &ReceiptAhead) -> Result<(), StoreError> {
-    if ahead.quantity == 0.0 {
-        sqlx::query("DELETE FROM incoming WHERE product = $1 AND location = $2 AND order_ref = $3")
-            .bind(ahead.product.as_str())
-            .bind(ahead.location.as_str())
-            .bind(ahead.order.as_str())
-            .execute(tx.conn())
+    let name = "DELETE FROM incoming WHERE product = $1 AND location = $2 AND order_ref = $3 AND system = $4";
+    sqlx::query(name)
+        .bind(ahead.product.as_str())
+        .bind(ahead.location.as_str())
+        .bind(ahead.order.as_str())
+        .bind(OURS)
+        .execute(tx.conn())
+        .await?;
+    if ahead.quantity > 0.0 {
+        let (due, quantity) = (day_number(ahead.due), ahead.quantity);
+        add_incoming(tx, &ahead.product, &ahead.location, OURS, &Ahead { order: ahead.order.clone(), due, quantity })
             .await?;
-        return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO incoming (product, location, order_ref, due, quantity) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (product, location, order_ref) DO UPDATE SET due = excluded.due, quantity = excluded.quantity",
-    )
-    .bind(ahead.product.as_str())
-    .bind(ahead.location.as_str())
-    .bind(ahead.order.as_str())
-    .bind(day_number(ahead.due))
-    .bind(ahead.quantity)
-    .execute(tx.conn())
-    .await?;
     Ok(())
 }
 
@@ -160,17 +152,8 @@ async fn lead_time(tx: &mut Tx, seen: &LeadTimeSeen) -> Result<(), StoreError> {
 }
 
 async fn promised_lead_time(tx: &mut Tx, promised: &LeadTimePromised) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO promised_lead_times (product, location, supplier, days) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (product, location) DO UPDATE SET supplier = excluded.supplier, days = excluded.days",
-    )
-    .bind(promised.product.as_str())
-    .bind(promised.location.as_str())
-    .bind(promised.supplier.as_ref().map(|supplier| supplier.as_str().to_owned()))
-    .bind(promised.days)
-    .execute(tx.conn())
-    .await?;
-    Ok(())
+    let promise = (promised.supplier.as_ref(), promised.days);
+    set_promise(tx, &promised.product, &promised.location, OURS, Some(promise)).await
 }
 
 async fn lane(tx: &mut Tx, lane: &LaneSeen) -> Result<(), StoreError> {

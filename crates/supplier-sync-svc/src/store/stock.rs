@@ -8,7 +8,10 @@ use contracts::{
 use serde_json::json;
 use sqlx::Row as _;
 
-use super::xref::{self, ODOO};
+use super::{
+    inbound::take_inbound,
+    xref::{self, ODOO},
+};
 use crate::{
     effects::reading::{Reading, Trouble},
     rules::{
@@ -41,6 +44,7 @@ pub(crate) async fn take_reading(tx: &mut Tx, reading: &Reading) -> Result<Outco
     let (Some(product), Some(location)) = (product, location) else { return Ok(Outcome::Conflict) };
     learn_names(tx, &product, &location, reading).await?;
     set_reorder_point(tx, &product, &location, ODOO, reading.reorder_point).await?;
+    take_inbound(tx, &product, &location, reading).await?;
     let sight = Sight {
         product,
         location,
@@ -241,11 +245,12 @@ pub(crate) async fn projected_available(
             .bind(location.as_str())
             .fetch_optional(&mut *reader)
             .await?;
-    let (incoming,): (f64,) =
-        sqlx::query_as("SELECT COALESCE(SUM(quantity), 0.0) FROM incoming WHERE product = $1 AND location = $2")
-            .bind(product.as_str())
-            .bind(location.as_str())
-            .fetch_one(reader)
-            .await?;
+    let (incoming,): (f64,) = sqlx::query_as(
+        "SELECT COALESCE(SUM(quantity), 0.0) FROM incoming_counted WHERE product = $1 AND location = $2",
+    )
+    .bind(product.as_str())
+    .bind(location.as_str())
+    .fetch_one(reader)
+    .await?;
     Ok(stock.map_or(0.0, |(on_hand, reserved)| (on_hand - reserved).max(0.0)) + incoming)
 }

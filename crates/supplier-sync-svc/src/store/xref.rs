@@ -1,11 +1,72 @@
-use chassis::store::{StoreError, Tx, micros};
+use chassis::store::{Store, StoreError, Tx, instant, micros};
 use contracts::ids::InvalidId;
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::json;
+use sqlx::{FromRow, Row as _, any::AnyRow};
 
 use crate::rules::observation::{Entity, XrefTold};
 
 /// Name of the system in the cross-reference.
 pub(crate) const ODOO: &str = "odoo";
+
+/// Something of another system's that could not be mapped and was not guessed. An `xref` observation settles it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct XrefConflict {
+    #[schema(value_type = Entity)]
+    pub entity: String,
+    #[schema(example = "odoo")]
+    pub system: String,
+    /// What the other system calls it; the `external_id` of the observation.
+    #[schema(example = "Acme Foods GmbH")]
+    pub external_id: String,
+    /// For people to read.
+    pub reason: String,
+    pub first_seen_at: Timestamp,
+    pub last_seen_at: Timestamp,
+}
+
+/// Where a conflict stands in the list: since when, entity, system, external id.
+pub(crate) type Position = (Timestamp, String, String, String);
+
+impl XrefConflict {
+    pub(crate) fn position(&self) -> Position {
+        (self.first_seen_at, self.entity.clone(), self.system.clone(), self.external_id.clone())
+    }
+}
+
+impl<'r> FromRow<'r, AnyRow> for XrefConflict {
+    fn from_row(row: &'r AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            entity: row.try_get("entity")?,
+            system: row.try_get("system")?,
+            external_id: row.try_get("external_id")?,
+            reason: row.try_get("reason")?,
+            first_seen_at: instant(row.try_get("first_seen_at")?),
+            last_seen_at: instant(row.try_get("last_seen_at")?),
+        })
+    }
+}
+
+/// At most `limit` conflicts after that position, longest waiting first.
+pub(crate) async fn conflicts(
+    store: &Store,
+    after: Option<Position>,
+    limit: u32,
+) -> Result<Vec<XrefConflict>, StoreError> {
+    let (since, entity, system, external) = match after {
+        Some((since, entity, system, external)) => (micros(since), entity, system, external),
+        None => (i64::MIN, String::new(), String::new(), String::new()),
+    };
+    let mut reader = store.read().await?;
+    let found = sqlx::query_as(
+        "SELECT entity, system, external_id, reason, first_seen_at, last_seen_at FROM xref_conflicts \
+         WHERE (first_seen_at, entity, system, external_id) > ($1, $2, $3, $4) \
+         ORDER BY first_seen_at, entity, system, external_id LIMIT $5",
+    );
+    let found = found.bind(since).bind(entity).bind(system).bind(external).bind(i64::from(limit));
+    Ok(found.fetch_all(&mut *reader).await?)
+}
 
 /// What another system calls our `id`.
 pub(crate) async fn external_id(

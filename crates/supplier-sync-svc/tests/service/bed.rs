@@ -1,6 +1,6 @@
 //! The service in process, over SQLite in a temporary folder, with a clock that is moved by hand and the replayed Odoo.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::TcpListener, sync::Arc, time::Duration};
 
 use chassis::{
     Clock, Cx, Ids, Settings,
@@ -29,7 +29,8 @@ pub(crate) struct Bed {
     pub(crate) clock: Clock,
     pub(crate) signer: GrantSigner,
     pub(crate) http: reqwest::Client,
-    key: String,
+    /// API keys by their id.
+    keys: HashMap<&'static str, String>,
     _keys: MockServer,
     _folder: tempfile::TempDir,
 }
@@ -39,12 +40,18 @@ pub(crate) struct Setting {
     pub(crate) store: Option<String>,
     pub(crate) sweep_seconds: u64,
     pub(crate) with_odoo: bool,
+    pub(crate) scene: Scene,
+    /// Callers beside n8n, whose roles hold everywhere: id of the key and its roles.
+    pub(crate) callers: Vec<(&'static str, Value)>,
 }
+
+/// The caller when none is named.
+const N8N: &str = "n8n";
 
 impl Default for Setting {
     /// A sweep at the start, which learns what there is, and none after it.
     fn default() -> Self {
-        Self { store: None, sweep_seconds: 86_400, with_odoo: true }
+        Self { store: None, sweep_seconds: 86_400, with_odoo: true, scene: scene(), callers: Vec::new() }
     }
 }
 
@@ -83,16 +90,17 @@ impl Bed {
     pub(crate) async fn with(setting: Setting) -> Self {
         let clock = Clock::manual(NOW.parse().unwrap());
         let odoo_clock = clock.clone();
-        let odoo = ReplayOdoo::start(scene(), Arc::new(move || odoo_clock.now())).await.unwrap();
+        let odoo = ReplayOdoo::start(setting.scene.clone(), Arc::new(move || odoo_clock.now())).await.unwrap();
         let signer = GrantSigner::from_seed(&[7; 32]).unwrap();
         let keys = MockServer::start().await;
         let published = Jwks { keys: vec![signer.jwk()] };
         let answer = ResponseTemplate::new(200).set_body_json(&published);
         Mock::given(path("/jwks.json")).respond_with(answer).mount(&keys).await;
         let folder = tempfile::tempdir().unwrap();
-        let (key, entry) = api_key();
+        let n8n = (N8N, json!([{"role": "service"}, {"role": "operator"}]));
+        let (ids, entries): (Vec<_>, Vec<_>) = setting.callers.iter().chain([&n8n]).map(api_key).unzip();
         let keys_file = folder.path().join("keys.yaml");
-        std::fs::write(&keys_file, entry).unwrap();
+        std::fs::write(&keys_file, KeysFile { keys: entries }.to_yaml().unwrap()).unwrap();
         let config = odoo.config();
         let odoo_section = json!({"url": config.base_url, "database": config.database,
             "api_key": odoo::replay::API_KEY, "calls_per_second": 1000.0, "hook_secret": HOOK_SECRET});
@@ -110,9 +118,10 @@ impl Bed {
         let options = HostOptions { clock: clock.clone(), listener: Some(listener), ..HostOptions::default() };
         let running = start(services, &settings, options).await.unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let bed = Self { running, odoo, clock, signer, http, key, _keys: keys, _folder: folder };
+        let bed =
+            Self { running, odoo, clock, signer, http, keys: ids.into_iter().collect(), _keys: keys, _folder: folder };
         if setting.with_odoo {
-            bed.until("the first sweep has learnt the stock", async |bed| bed.count("stock").await == 2).await;
+            bed.until("the first sweep has learnt the stock", async |bed| bed.count("sweep").await == 1).await;
             bed.until("the keys of grants are there", async |bed| bed.count("grant_keys").await == 1).await;
         }
         bed
@@ -178,21 +187,39 @@ impl Bed {
     }
 
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
-        read(self.http.get(self.url(path)).bearer_auth(&self.key).send().await.unwrap()).await
+        self.get_as(N8N, path).await
+    }
+
+    pub(crate) async fn get_as(&self, caller: &str, path: &str) -> (StatusCode, Value) {
+        read(self.http.get(self.url(path)).bearer_auth(&self.keys[caller]).send().await.unwrap()).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
-        read(self.http.post(self.url(path)).bearer_auth(&self.key).json(body).send().await.unwrap()).await
+        self.post_as(N8N, path, "", body).await
+    }
+
+    /// `key` is the idempotency key, empty for none.
+    pub(crate) async fn post_as(&self, caller: &str, path: &str, key: &str, body: &Value) -> (StatusCode, Value) {
+        let request = self.http.post(self.url(path)).bearer_auth(&self.keys[caller]).json(body);
+        let request = if key.is_empty() { request } else { request.header("Idempotency-Key", key) };
+        read(request.send().await.unwrap()).await
     }
 
     pub(crate) async fn post_keyed(&self, path: &str, key: &str, body: &Value) -> (StatusCode, Value) {
-        let request = self.http.post(self.url(path)).bearer_auth(&self.key).header("Idempotency-Key", key);
-        read(request.json(body).send().await.unwrap()).await
+        self.post_as(N8N, path, key, body).await
+    }
+
+    /// What `/metrics` says of a time series, 0 when it is not there.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let text = self.http.get(format!("{}/metrics", self.running.base_url())).send().await.unwrap();
+        let text = text.text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.map_or(0.0, |value| value.trim().parse().unwrap())
     }
 
     /// Sends observations and answers with the lines that came back.
     pub(crate) async fn observe(&self, lines: &str) -> Vec<Value> {
-        let request = self.http.post(self.url("/observations")).bearer_auth(&self.key);
+        let request = self.http.post(self.url("/observations")).bearer_auth(&self.keys[N8N]);
         let answer =
             request.header("content-type", "application/x-ndjson").body(lines.to_owned()).send().await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -217,7 +244,8 @@ impl Bed {
         if let Some(grant) = grant {
             body["grant"] = json!(grant);
         }
-        let request = self.http.post(self.url("/transfers")).bearer_auth(&self.key).header("Idempotency-Key", key);
+        let request =
+            self.http.post(self.url("/transfers")).bearer_auth(&self.keys[N8N]).header("Idempotency-Key", key);
         let request = request.header("Prefer", format!("wait={}", wait.unwrap_or(0)));
         read(request.json(&body).send().await.unwrap()).await
     }
@@ -252,12 +280,11 @@ impl Bed {
     }
 }
 
-/// A key of n8n's kind, and the keys file that knows it.
-fn api_key() -> (String, String) {
-    let id = KeyId::try_from("n8n".to_owned()).unwrap();
+/// A key with these roles, and its entry in the keys file.
+fn api_key((name, roles): &(&'static str, Value)) -> ((&'static str, String), KeyEntry) {
+    let id = KeyId::try_from((*name).to_owned()).unwrap();
     let (key, entry) = generate_key(&Ids::default(), &id);
-    let roles = serde_json::from_value(json!([{"role": "service"}, {"role": "operator"}])).unwrap();
-    (key, KeysFile { keys: vec![KeyEntry { roles, ..entry }] }.to_yaml().unwrap())
+    ((*name, key), KeyEntry { roles: serde_json::from_value(roles.clone()).unwrap(), ..entry })
 }
 
 pub(crate) fn transfer(quantity: f64) -> Action {

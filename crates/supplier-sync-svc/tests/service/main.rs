@@ -4,6 +4,8 @@
 
 mod bed;
 mod facts;
+mod inbound;
 mod postgres;
+mod scope;
 mod stock;
 mod transfers;

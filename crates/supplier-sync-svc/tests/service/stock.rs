@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::bed::{Bed, HOOK_SECRET, Setting};
+use crate::bed::{Bed, HOOK_SECRET, Setting, scene};
+use odoo::replay::ProductSeed;
 use serde_json::json;
 
 const CHANGED: &str = "steward.stock.changed.v1";
@@ -46,12 +47,15 @@ async fn a_hint_that_got_lost_is_made_up_for_and_counted() {
     bed.until("the sweep finds it", async |bed| bed.facts("OAT-1", "S1").await.stock.on_hand == 8.0).await;
     assert_eq!(bed.events(RAN_LOW, "OAT-1@S1").await.len(), 1);
     assert_eq!(bed.number("SELECT events_lost FROM sweep".into()).await, 1);
+    let lost = r#"events_lost_total{model="stock.quant"}"#;
+    assert_eq!(bed.metric(lost).await, 1.0);
     bed.hooked(1);
     bed.odoo.set_quantity("OAT-1", "S1", 7.0).await.unwrap();
     bed.until("the hint is read back", async |bed| bed.facts("OAT-1", "S1").await.stock.on_hand == 7.0).await;
     bed.clock.advance(Duration::from_secs(61));
     bed.rest().await;
     assert_eq!(bed.number("SELECT events_lost FROM sweep".into()).await, 1, "an announced change is not lost");
+    assert_eq!(bed.metric(lost).await, 1.0);
     assert_eq!(bed.events(RAN_LOW, "OAT-1@S1").await.len(), 1);
 }
 
@@ -74,6 +78,57 @@ async fn a_phantom_ends_quietly_and_other_models_go_no_further() {
     bed.until("the phantom is looked for", async |bed| bed.number(ended.into()).await == 1).await;
     assert_eq!(bed.number("SELECT COUNT(*) FROM outbox WHERE state = 'dead'".into()).await, 0);
     assert_eq!(bed.number("SELECT COUNT(*) FROM hints WHERE ignored IS NOT NULL".into()).await, 1);
+    for outcome in ["taken", "duplicate", "ignored"] {
+        assert_eq!(bed.metric(&format!(r#"hints_total{{outcome="{outcome}"}}"#)).await, 1.0, "{outcome}");
+    }
+}
+
+#[actix_web::test]
+async fn a_hook_is_answered_without_asking_odoo_even_when_odoo_is_down() {
+    let bed = Bed::start().await;
+    let calls = bed.odoo.calls().len();
+    let url = bed.url("/hooks/odoo");
+    let hook = async |id: u32| {
+        let body = json!({"_model": "stock.quant", "_id": id}).to_string();
+        bed.http.post(&url).basic_auth("odoo", Some(HOOK_SECRET)).body(body).send().await.unwrap().status()
+    };
+    assert_eq!(hook(1).await, 202);
+    // The clock stands still, so nothing is due: what was asked was asked by the handler.
+    assert_eq!(bed.odoo.calls().len(), calls, "nobody is asked before the answer");
+    let waiting = "SELECT COUNT(*) FROM outbox WHERE destination = 'odoo.read_back' AND attempts = 0";
+    assert_eq!(bed.number(waiting.into()).await, 1, "it is looked into afterwards");
+    bed.odoo.stop().await;
+    assert_eq!(hook(2).await, 202);
+    assert_eq!(bed.number(waiting.into()).await, 2);
+}
+
+#[actix_web::test]
+async fn conflicts_are_listed_page_by_page_for_those_who_may_settle_them() {
+    let mut scene = scene();
+    let sloppy = |n: u32| ProductSeed { sku: format!("no id {n}"), ..scene.products[1].clone() };
+    let seeds: Vec<_> = (1..=4).map(sloppy).collect();
+    for seed in seeds {
+        let stock = odoo::replay::StockSeed { sku: seed.sku.clone(), ..scene.stock[2].clone() };
+        scene.stock.push(stock);
+        scene.products.push(seed);
+    }
+    let callers = vec![("manager", json!([{"role": "store_manager"}])), ("auditor", json!([{"role": "auditor"}]))];
+    let bed = Bed::with(Setting { scene, callers, ..Setting::default() }).await;
+    let (mut cursor, mut found) = (String::new(), Vec::new());
+    loop {
+        let (status, page) = bed.get_as("auditor", &format!("/xref-conflicts?limit=2{cursor}")).await;
+        assert_eq!(status, 200, "{page}");
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        found.extend(items.iter().map(|item| item["external_id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, ["no id 1", "no id 2", "no id 3", "no id 4", "no identifier"]);
+    let (_, page) = bed.get("/xref-conflicts?limit=1").await;
+    assert_eq!((&page["items"][0]["entity"], &page["items"][0]["system"]), (&json!("product"), &json!("odoo")));
+    assert_eq!(bed.get_as("manager", "/xref-conflicts").await.0, 403);
+    assert_eq!(bed.get("/xref-conflicts?cursor=bm8").await.0, 400);
 }
 
 #[actix_web::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, transfer};
 use futures_util::future::join_all;
 use odoo::replay::Failure;
 use reqwest::StatusCode;
@@ -146,6 +146,44 @@ async fn an_odoo_that_fails_twice_ends_with_one_picking() {
     assert_eq!(bed.odoo.pickings().len(), 1);
 }
 
+/// As after a crash between Odoo's answer and our commit.
+async fn do_again(bed: &Bed, id: &str) {
+    let mut tx = bed.cx().store().begin().await.unwrap();
+    sqlx::query("UPDATE outbox SET state = 'pending', attempts = 0, claim = NULL, claimed_until = NULL WHERE id = $1")
+        .bind(id)
+        .execute(tx.conn())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let done = format!("SELECT COUNT(*) FROM outbox WHERE id = '{id}' AND state = 'done'");
+    bed.until("it is done again", async |bed| bed.number(done.clone()).await == 1).await;
+}
+
+#[actix_web::test]
+async fn the_note_stands_once_in_the_history_of_the_transfer() {
+    let bed = Bed::start().await;
+    let grant = bed.grant(|_| {}).await;
+    let body = json!({"action": transfer(24.0), "grant": grant, "note": "for the <weekend>"});
+    let (status, operation) = bed.post_keyed("/transfers", "key-1", &body).await;
+    assert_eq!(status, 202, "{operation}");
+    let id = operation["id"].as_str().unwrap();
+    let done = format!("SELECT COUNT(*) FROM outbox WHERE id = '{id}' AND state = 'done'");
+    bed.until("it is drafted", async |bed| bed.number(done.clone()).await == 1).await;
+    let (status, again) = bed.post_keyed("/transfers", "key-1", &body).await;
+    assert_eq!((status.as_u16(), &again["id"]), (200, &operation["id"]));
+    do_again(&bed, id).await;
+    let client = odoo::Client::connect(bed.odoo.config()).await.unwrap();
+    let messages =
+        client.search_read("mail.message", &odoo::Domain::all(), &["model", "res_id", "body"], "id", 0).await;
+    let messages = messages.unwrap();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert_eq!(
+        (&messages[0]["model"], &messages[0]["res_id"]),
+        (&json!("stock.picking"), &bed.odoo.pickings()[0]["id"])
+    );
+    assert_eq!(messages[0]["body"], format!("<p>for the &lt;weekend&gt; (Steward operation {id})</p>"));
+}
+
 #[actix_web::test]
 async fn an_answer_that_got_lost_is_looked_for_and_not_drafted_over() {
     let bed = Bed::start().await;
@@ -157,16 +195,7 @@ async fn an_answer_that_got_lost_is_looked_for_and_not_drafted_over() {
     let line = bed.odoo.pickings()[0]["moves"][0]["id"].as_i64().unwrap();
     let edited = json!({"product_uom_qty": 20.0}).as_object().unwrap().clone();
     bed.odoo.person_writes("stock.move", line, edited).unwrap();
-    // As after a crash between Odoo's answer and our commit.
-    let mut tx = bed.cx().store().begin().await.unwrap();
-    sqlx::query("UPDATE outbox SET state = 'pending', attempts = 0, claim = NULL, claimed_until = NULL WHERE id = $1")
-        .bind(id)
-        .execute(tx.conn())
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-    let done = format!("SELECT COUNT(*) FROM outbox WHERE id = '{id}' AND state = 'done'");
-    bed.until("it is done again", async |bed| bed.number(done.clone()).await == 1).await;
+    do_again(&bed, id).await;
     let (_, shown) = bed.get(&format!("/operations/{id}")).await;
     assert_eq!((&shown["result"]["odoo_id"], &shown["result"]["quantity"]), (&json!(picking), &json!(20.0)));
     assert_eq!(bed.odoo.pickings().len(), 1);
