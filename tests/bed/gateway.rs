@@ -25,6 +25,7 @@ struct State {
     http: reqwest::Client,
     routes: Mutex<Vec<(String, String)>>,
     outages: Mutex<HashMap<String, Instant>>,
+    delays: Mutex<HashMap<String, Duration>>,
     log: Mutex<Vec<Exchange>>,
 }
 
@@ -48,8 +49,8 @@ impl Gateway {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], testkit::free_port())))?;
         let base_url = format!("http://{}", listener.local_addr()?);
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-        let (routes, outages, log) = Default::default();
-        let state = Arc::new(State { http, routes, outages, log });
+        let (routes, outages, delays, log) = Default::default();
+        let state = Arc::new(State { http, routes, outages, delays, log });
         let data = web::Data::from(Arc::clone(&state));
         let server = HttpServer::new(move || {
             let limit = web::PayloadConfig::new(MAX_BODY);
@@ -71,6 +72,11 @@ impl Gateway {
     /// Answers 503 for everything under the prefix until that much time is over.
     pub fn fail(&self, prefix: &str, during: Duration) {
         locked(&self.state.outages).insert(prefix.to_owned(), Instant::now() + during);
+    }
+
+    /// Keeps back answers to this method and path for that long: what was asked is done, but who asked does not know it.
+    pub fn answer_late(&self, method: &str, path: &str, by: Duration) {
+        locked(&self.state.delays).insert(format!("{method} {path}"), by);
     }
 
     /// What passed so far and fits.
@@ -118,6 +124,8 @@ async fn forward(state: web::Data<State>, request: HttpRequest, body: web::Bytes
         let answer = state.send(&request, body).await;
         answer.unwrap_or_else(|error| HttpResponse::BadGateway().body(format!("{error:#}")))
     };
+    let delay = locked(&state.delays).get(&format!("{} {}", exchange.method, exchange.path)).copied();
+    tokio::time::sleep(delay.unwrap_or_default()).await;
     exchange.status = response.status().as_u16();
     locked(&state.log).push(exchange);
     response

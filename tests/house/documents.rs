@@ -25,3 +25,20 @@ fn the_checked_in_documents_are_those_of_the_code() {
         assert!(same, "openapi/{name} differs from the code, first at line {line:?}: run `make openapi` and commit it");
     }
 }
+
+/// What takes a body says which, or a caller has to guess.
+#[test]
+fn every_post_says_what_it_takes() {
+    let settings = Settings::from_yaml("").expect("the embedded defaults are a configuration");
+    let services = steward::fleet::services(&settings).expect("the services take the defaults");
+    let mut silent = Vec::new();
+    for service in &services {
+        let document = serde_json::to_value(chassis::host::openapi(service)).expect("a document is JSON");
+        for (path, item) in document["paths"].as_object().into_iter().flatten() {
+            if item["post"].is_object() && item["post"]["requestBody"].is_null() {
+                silent.push(path.clone());
+            }
+        }
+    }
+    assert!(silent.is_empty(), "add `request_body` to the utoipa attribute of: {silent:?}");
+}

@@ -4,7 +4,7 @@
 mod documents;
 mod layers;
 mod manifest;
-//mod permissions;
+mod permissions;
 mod workflows;
 
 use std::path::PathBuf;

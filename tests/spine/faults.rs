@@ -13,22 +13,25 @@ use crate::{
     ground::case,
 };
 
-/// n8n answers 409 as long as the execution has not reached its Wait node.
+/// n8n answers 409 as long as the execution has not reached its Wait node. Here it has not even read the answer to its
+/// request when the decision is made.
 #[test]
 fn a_decision_before_the_wait_node_is_parked_still_arrives() -> Result<()> {
+    const ASK: (&str, &str) = ("POST", "/approvals/v1/approvals");
     case(async |bed| {
+        bed.gateway.answer_late(ASK.0, ASK.1, Duration::from_secs(2));
         bed.stock_falls_to("RACE", 10.0).await?;
         let approver = bed.api(Who::Olga);
-        // As fast as a program: the request exists before n8n has even read the answer to it.
-        let page = async || {
+        let request = async || {
             let list = approver.get("/approvals/v1/approvals?status=waiting&limit=500").await?.success()?;
             let mut items = list["items"].as_array().cloned().unwrap_or_default().into_iter();
             let found = items.find(|item| item["action"]["product"] == "RACE");
             found.and_then(|item| item["id"].as_str().map(str::to_owned)).ok_or_else(|| anyhow::anyhow!("not yet"))
         };
-        let id = poll(SOON, "the request exists", page).await?;
+        let id = poll(SOON, "the request exists", request).await?;
         let path = format!("/approvals/v1/approvals/{id}/decisions");
         approver.post(&path, &json!({"decision": "approve"})).await?.success()?;
+        bed.gateway.answer_late(ASK.0, ASK.1, Duration::ZERO);
         bed.transfer("RACE").await?;
         bed.mail("warehouse-south@shop.example", "RACE").await?;
         let callbacks = bed.gateway.passed(|one| one.path.starts_with("/webhook-waiting/") && one.body.contains(&id));
