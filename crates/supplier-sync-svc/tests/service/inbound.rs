@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::bed::{Bed, Setting, at, scene};
 
 /// Store S1 waits for 48 OAT-1 of a supplier.
-async fn bed(supplier: &str) -> Bed {
+pub(crate) fn on_its_way(supplier: &str) -> Scene {
     let receipt = ReceiptSeed {
         sku: "OAT-1".into(),
         warehouse: "S1".into(),
@@ -19,8 +19,11 @@ async fn bed(supplier: &str) -> Bed {
         origin: "P00003".into(),
     };
     let supplier = SupplierSeed { sku: "OAT-1".into(), name: supplier.into(), lead_days: 7, price: 1.0, min_qty: 12.0 };
-    let scene = Scene { receipts: vec![receipt], suppliers: vec![supplier], ..scene() };
-    Bed::with(Setting { scene, sweep_seconds: 60, ..Setting::default() }).await
+    Scene { receipts: vec![receipt], suppliers: vec![supplier], ..scene() }
+}
+
+async fn bed(supplier: &str) -> Bed {
+    Bed::with(Setting { scene: on_its_way(supplier), sweep_seconds: 60, ..Setting::default() }).await
 }
 
 fn writes(bed: &Bed, model: &str, id: i64, field: &str, value: Value) {
