@@ -5,6 +5,6 @@ pub mod documents;
 pub mod fleet;
 
 pub mod cli;
-mod console;
+pub mod console;
 mod demo;
 mod home;
