@@ -35,7 +35,7 @@ pub(crate) async fn score_replenishment(
     verify_hash(&request)?;
     // What makes it this question and no other. Not the facts' values: the same event seen twice asks the same
     // question, and its second asker must get the first answer even when stock has moved meanwhile.
-    let fingerprint = (request.facts.product.clone(), request.facts.location.clone(), request.options.clone());
+    let fingerprint = (request.facts.product.clone(), request.facts.location.clone(), request.options);
     // Judged before the transaction opens, which then holds the store's lock for the rows alone.
     let judged = web::block(move || model.score(&request).map(|judgement| (request, judgement))).await;
     let (request, judgement) = judged.map_err(ApiError::internal)?.map_err(ApiError::invalid)?;
