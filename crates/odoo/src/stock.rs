@@ -76,7 +76,7 @@ impl Record for Warehouse {
     const FIELDS: &'static [&'static str] = &["id", "code", "name", "lot_stock_id"];
 }
 
-/// A place inside a warehouse; quants may lie below its stock location.
+/// A place inside a warehouse; quants may lie below its stock location and beside it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Location {
     pub id: i64,
@@ -236,17 +236,14 @@ impl Record for Company {
 }
 
 impl Client {
-    /// Quants of internal locations, restricted to these products and to these locations and all below them.
+    /// Quants of internal locations, restricted to these products and warehouses. The dock and the packing place of a
+    /// warehouse hold its stock as the shelves do, as in Odoo's own "on hand".
     ///
     /// # Errors
     /// As [`Client::find`]; so for every verb here.
-    pub async fn read_quants(&self, products: &[i64], locations: &[i64]) -> Result<Vec<Quant>, Error> {
-        self.find(&internal_quants().and_ids("product_id", "in", products).and_ids(
-            "location_id",
-            "child_of",
-            locations,
-        ))
-        .await
+    pub async fn read_quants(&self, products: &[i64], warehouses: &[i64]) -> Result<Vec<Quant>, Error> {
+        let quants = internal_quants().and_ids("product_id", "in", products);
+        self.find(&quants.and_ids("location_id.warehouse_id", "in", warehouses)).await
     }
 
     /// One quant, at any location; `None` when it is gone. Odoo deletes quants that have been empty for a while.

@@ -70,7 +70,7 @@ async fn reads_are_typed(world: &World) {
     assert_eq!(product.sku.as_deref(), Some(SKU));
     assert!(product.list_price > product.standard_price && product.standard_price > 0.0);
     let products = [product.id];
-    let quants = client.read_quants(&products, &[to.stock_location.id]).await.unwrap();
+    let quants = client.read_quants(&products, &[to.id]).await.unwrap();
     assert_eq!(quants.len(), 1);
     assert_eq!((&quants[0].product.id, &quants[0].location), (&product.id, &to.stock_location));
     let everywhere = client.read_quants(&products, &[]).await.unwrap();

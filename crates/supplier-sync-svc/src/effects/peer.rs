@@ -38,7 +38,7 @@ struct Session {
     opened_at: Timestamp,
     currency: Option<Currency>,
     warehouses: Vec<Warehouse>,
-    /// By id of the stock location or any below it.
+    /// By id of every internal location.
     sites: HashMap<i64, Site>,
     articles: Mutex<HashMap<i64, Article>>,
 }
@@ -229,7 +229,7 @@ impl Session {
         let client = &self.client;
         let moves = client.incoming_moves(&products, &warehouses).await?;
         Ok(Surroundings {
-            levels: sums(&client.read_quants(&products, &places).await?, &self.sites),
+            levels: sums(&client.read_quants(&products, &warehouses).await?, &self.sites),
             orderpoints: client.orderpoints(&products, &places).await?,
             incoming: receipts(&moves, &self.sites, |line| client.expected(line)),
             currency: self.currency,

@@ -54,7 +54,7 @@ pub(crate) struct Site {
     pub warehouse_id: i64,
     pub code: String,
     pub name: String,
-    /// Root of the locations whose quants count.
+    /// Root of its shelves, where its reorder rules are.
     pub stock_location: i64,
 }
 
@@ -171,7 +171,8 @@ pub(super) fn receipts(
     found
 }
 
-/// The warehouse that a move brings something: none when it stays inside, as from the dock to the shelf.
+/// The warehouse that a move brings something: none when it stays inside, as from the dock to the shelf, because what
+/// lies at the dock is on hand already.
 fn from_outside<'a>(line: &Move, site_of: &'a HashMap<i64, Site>) -> Option<&'a Site> {
     let to = site_of.get(&line.destination.id)?;
     let from = site_of.get(&line.source.id);
