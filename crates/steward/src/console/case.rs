@@ -86,7 +86,12 @@ fn summary(details: &[(String, String)]) -> String {
 }
 
 fn text(value: &Value) -> String {
-    let whole = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let words = |items: &Vec<Value>| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
+    let whole = match (value.as_str(), value.as_array().and_then(words)) {
+        (Some(text), _) => text.to_owned(),
+        (_, Some(words)) => words.join(", "),
+        _ => value.to_string(),
+    };
     match whole.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{} ...", &whole[..end]),
         None => whole,

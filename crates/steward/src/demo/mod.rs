@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use chassis::{Clock, host};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -44,7 +44,7 @@ const SERVICES: [&str; 4] = ["supply", "scoring", "approvals", "notify"];
 /// How the demo runs.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Where databases, secrets and mails are kept. Default: a temporary folder that is removed at the end.
+    /// Empty folder for databases, secrets and mails. Default: a temporary one that is removed at the end.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
     /// Print the story as JSON.
@@ -61,8 +61,11 @@ pub(crate) async fn run(args: &DemoArgs) -> anyhow::Result<()> {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("steward-demo-").tempdir().context("no temporary folder")?),
     };
-    let folder = args.data_dir.as_deref().or(temporary.as_ref().map(tempfile::TempDir::path));
-    let outcome = play_in(folder.context("no folder")?, args).await;
+    let folder = args.data_dir.as_deref().or(temporary.as_ref().map(tempfile::TempDir::path)).context("no folder")?;
+    // Facts of an earlier week would be judged together with this one's.
+    let empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    ensure!(empty, "{} is not empty; the demo needs a folder of its own", folder.display());
+    let outcome = play_in(folder, args).await;
     if let Some(temporary) = temporary {
         temporary.close().context("the temporary folder could not be removed")?;
     }

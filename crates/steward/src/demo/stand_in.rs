@@ -120,9 +120,9 @@ async fn low_stock(state: web::Data<State>, request: HttpRequest, body: web::Byt
     if let Err(refused) = believed(&state, &state.secrets.push, &request, &body) {
         return refused;
     }
-    match serde_json::from_slice(&body).map(|push| state.pushes.send(push)) {
-        Ok(Ok(())) => HttpResponse::Accepted().finish(),
-        Ok(Err(_)) => HttpResponse::ServiceUnavailable().finish(),
+    match serde_json::from_slice(&body).map(|push| state.pushes.send(push).is_ok()) {
+        Ok(true) => HttpResponse::Accepted().finish(),
+        Ok(false) => HttpResponse::ServiceUnavailable().finish(),
         Err(error) => HttpResponse::BadRequest().json(json!({"message": error.to_string()})),
     }
 }

@@ -53,6 +53,14 @@ struct JudgedBy {
     reason: String,
 }
 
+/// The facts and what the model made of them: as they came, to be passed on, and read.
+struct Judged {
+    facts: Value,
+    read: Facts,
+    scored: Value,
+    answer: Box<Assessment>,
+}
+
 /// The sub-workflow's answer.
 struct Decided {
     approval_id: String,
@@ -97,27 +105,24 @@ impl Triage<'_> {
             case.tell(self.clock, Word::Left, "below the threshold of the workflow: nothing is done", &json!({}));
             return Ok(case);
         }
-        match (answer.recommendation.action, &answer.recommendation.proposal) {
-            (Verb::Transfer, Some(action)) => {
-                self.transfer(&mut case, thread, &facts, &read, &answer, &scored, action).await?;
-            }
-            (Verb::Purchase, _) => self.tell_procurement(&mut case, thread, &answer).await?,
-            _ => case.tell(self.clock, Word::Left, &answer.recommendation.reason, &json!({})),
+        let judged = Judged { facts, read, scored, answer };
+        let Recommendation { action, proposal, reason, .. } = &judged.answer.recommendation;
+        match (action, proposal) {
+            (Verb::Transfer, Some(action)) => self.transfer(&mut case, thread, &judged, action).await?,
+            (Verb::Purchase, _) => self.tell_procurement(&mut case, thread, &judged.answer).await?,
+            _ => case.tell(self.clock, Word::Left, reason, &json!({})),
         }
         Ok(case)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what the nodes of a workflow refer to by name")]
     async fn transfer(
         &mut self,
         case: &mut Case,
         thread: Thread<'_>,
-        facts: &Value,
-        read: &Facts,
-        answer: &Assessment,
-        scored: &Value,
+        judged: &Judged,
         action: &Action,
     ) -> anyhow::Result<()> {
+        let Judged { facts, read, scored, answer } = judged;
         let Action::Transfer { product, from, to, quantity } = action else { bail!("the proposal is no transfer") };
         let name = read.item.name.as_deref().unwrap_or(product.as_str());
         let request = json!({
