@@ -83,11 +83,23 @@ pub struct Location {
     pub complete_name: String,
     #[serde(rename = "warehouse_id", deserialize_with = "falsy")]
     pub warehouse: Option<Ref>,
+    /// Ids from the root to this one, as `1/7/8/`.
+    #[serde(deserialize_with = "falsy")]
+    pub parent_path: Option<String>,
+}
+
+impl Location {
+    /// Whether it is that location or lies below it.
+    #[must_use]
+    pub fn lies_in(&self, ancestor: i64) -> bool {
+        let above = self.parent_path.as_deref().unwrap_or_default().split('/');
+        self.id == ancestor || above.filter_map(|id| id.parse().ok()).any(|id: i64| id == ancestor)
+    }
 }
 
 impl Record for Location {
     const MODEL: &'static str = "stock.location";
-    const FIELDS: &'static [&'static str] = &["id", "complete_name", "warehouse_id"];
+    const FIELDS: &'static [&'static str] = &["id", "complete_name", "warehouse_id", "parent_path"];
 }
 
 /// Minimum and maximum that Odoo's own replenishment keeps.

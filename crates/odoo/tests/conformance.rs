@@ -94,6 +94,7 @@ async fn reads_are_typed(world: &World) {
     let locations = client.internal_locations().await.unwrap();
     let home = locations.iter().find(|place| place.id == to.stock_location.id).unwrap();
     assert_eq!(home.warehouse.as_ref().map(|warehouse| warehouse.id), Some(to.id));
+    assert!(home.lies_in(home.id) && !home.lies_in(from.stock_location.id));
 }
 
 async fn a_missing_record_is_none_and_no_error(world: &World) {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chassis::config::{ConfigError, SecretFile, Settings};
+use chassis::config::{ConfigError, SecretFile, Settings, secret_of};
 use contracts::Money;
 use odoo::{OdooConfig, TransportChoice};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 /// Keys, defaults and limits are documented in the chassis' `default.yaml`.
@@ -132,7 +132,7 @@ impl SupplySettings {
 impl OdooSettings {
     /// For the client, with the key as it is now.
     pub(crate) fn client(&self) -> Result<OdooConfig, ConfigError> {
-        let api_key = current(self.api_key.as_ref(), self.api_key_file.as_ref())?.unwrap_or_default();
+        let api_key = secret_of(self.api_key_file.as_ref(), self.api_key.as_ref())?.unwrap_or_default();
         Ok(OdooConfig {
             base_url: self.url.clone(),
             database: self.database.clone(),
@@ -150,17 +150,8 @@ impl OdooSettings {
 
     /// The passwords that open the webhook: the present one and, during a rotation, the one before.
     pub(crate) fn hook_secrets(&self) -> Result<Vec<SecretString>, ConfigError> {
-        let present = current(self.hook_secret.as_ref(), self.hook_secret_file.as_ref())?;
-        let previous = current(self.hook_secret_previous.as_ref(), self.hook_secret_previous_file.as_ref())?;
+        let present = secret_of(self.hook_secret_file.as_ref(), self.hook_secret.as_ref())?;
+        let previous = secret_of(self.hook_secret_previous_file.as_ref(), self.hook_secret_previous.as_ref())?;
         Ok([present, previous].into_iter().flatten().collect())
     }
-}
-
-/// The file goes before the value; an empty secret is none, or an empty password would open the door.
-fn current(inline: Option<&SecretString>, file: Option<&SecretFile>) -> Result<Option<SecretString>, ConfigError> {
-    let secret = match file {
-        Some(file) => Some(file.read()?),
-        None => inline.cloned(),
-    };
-    Ok(secret.filter(|secret| !secret.expose_secret().is_empty()))
 }

@@ -79,7 +79,12 @@ const MODELS: &[(&str, &[Column])] = &[
     ("stock.warehouse", &[must("code", Char), must("name", Char), must("lot_stock_id", Many2one("stock.location"))]),
     (
         "stock.location",
-        &[may("complete_name", Char), must("usage", USAGES), may("warehouse_id", Many2one("stock.warehouse"))],
+        &[
+            may("complete_name", Char),
+            must("usage", USAGES),
+            may("warehouse_id", Many2one("stock.warehouse")),
+            may("parent_path", Char),
+        ],
     ),
     (
         "stock.picking.type",

@@ -165,16 +165,17 @@ impl Session {
             [company] => Currency::new(&company.currency.name).ok(),
             _ => None,
         };
-        let site = |warehouse: &Warehouse| Site {
-            warehouse_id: warehouse.id,
-            code: warehouse.code.clone(),
-            name: warehouse.name.clone(),
-            stock_location: warehouse.stock_location.id,
-        };
         let sites = locations.iter().filter_map(|location| {
             let home = location.warehouse.as_ref()?;
             let warehouse = warehouses.iter().find(|warehouse| warehouse.id == home.id)?;
-            Some((location.id, site(warehouse)))
+            let site = Site {
+                warehouse_id: warehouse.id,
+                code: warehouse.code.clone(),
+                name: warehouse.name.clone(),
+                stock_location: warehouse.stock_location.id,
+                is_shelf: location.lies_in(warehouse.stock_location.id),
+            };
+            Some((location.id, site))
         });
         let sites = sites.collect();
         Ok(Self { client, opened_at: now, currency, warehouses, sites, articles: Mutex::default() })
@@ -229,7 +230,7 @@ impl Session {
         let client = &self.client;
         let moves = client.incoming_moves(&products, &warehouses).await?;
         Ok(Surroundings {
-            levels: sums(&client.read_quants(&products, &warehouses).await?, &self.sites),
+            levels: sums(&client.read_quants(&products, &warehouses).await?, &moves, &self.sites),
             orderpoints: client.orderpoints(&products, &places).await?,
             incoming: receipts(&moves, &self.sites, |line| client.expected(line)),
             currency: self.currency,

@@ -48,7 +48,7 @@ pub(crate) struct Trouble {
     pub reason: String,
 }
 
-/// A warehouse as far as stock is concerned.
+/// A place of a warehouse, as far as stock is concerned.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub warehouse_id: i64,
@@ -56,6 +56,8 @@ pub(crate) struct Site {
     pub name: String,
     /// Root of its shelves, where its reorder rules are.
     pub stock_location: i64,
+    /// Whether the place lies there, rather than at the dock or where goods are packed.
+    pub is_shelf: bool,
 }
 
 /// A product with what must be known beside its own row.
@@ -141,8 +143,9 @@ pub(super) fn causes(quants: &[Quant], moves: &[Move], site_of: &HashMap<i64, Si
     causes.into_values().collect()
 }
 
-/// Sums quants by product and warehouse.
-pub(super) fn sums(quants: &[Quant], site_of: &HashMap<i64, Site>) -> HashMap<Pair, Level> {
+/// Sums quants by product and warehouse. Goods that `moves` carry to a shelf of the same warehouse are reserved for
+/// that, but promised to nobody, so they count as free.
+pub(super) fn sums(quants: &[Quant], moves: &[Move], site_of: &HashMap<i64, Site>) -> HashMap<Pair, Level> {
     let mut sums = HashMap::new();
     for quant in quants {
         let Some(site) = site_of.get(&quant.location.id) else { continue };
@@ -152,6 +155,13 @@ pub(super) fn sums(quants: &[Quant], site_of: &HashMap<i64, Site>) -> HashMap<Pa
         sum.on_hand += quant.quantity;
         sum.reserved += quant.reserved_quantity;
         sum.written = sum.written.max(written);
+    }
+    // Of a move that is only partly assigned it is not known how much is reserved.
+    for line in moves.iter().filter(|line| line.state == "assigned" && from_outside(line, site_of).is_none()) {
+        let Some(shelf) = site_of.get(&line.destination.id).filter(|site| site.is_shelf) else { continue };
+        if let Some(sum) = sums.get_mut(&(line.product.id, shelf.warehouse_id)) {
+            sum.reserved = (sum.reserved - line.product_quantity).max(0.0);
+        }
     }
     sums
 }
@@ -231,7 +241,13 @@ pub(super) fn reading(cause: &Cause, article: &Article, around: &Surroundings) -
 
 /// The reading of a quant whose location belongs to no warehouse.
 pub(super) fn homeless(quant: &Quant, article: &Article) -> Reading {
-    let site = Site { warehouse_id: 0, code: String::new(), name: String::new(), stock_location: quant.location.id };
+    let site = Site {
+        warehouse_id: 0,
+        code: String::new(),
+        name: String::new(),
+        stock_location: quant.location.id,
+        is_shelf: false,
+    };
     let cause = Cause { model: QUANT, id: quant.id, product: quant.product.id, site };
     let nothing = Surroundings {
         levels: HashMap::new(),
@@ -286,10 +302,16 @@ mod tests {
         }
     }
 
-    /// Two shelves of one warehouse and one of another.
+    /// Shelf (8) and dock (9) of one warehouse, shelf (20) of another.
     fn sites() -> HashMap<i64, Site> {
-        let site = |id, code: &str| Site { warehouse_id: id, code: code.into(), name: code.into(), stock_location: id };
-        HashMap::from([(8, site(1, "S1")), (9, site(1, "S1")), (20, site(2, "S2"))])
+        let site = |id, code: &str, is_shelf| Site {
+            warehouse_id: id,
+            code: code.into(),
+            name: code.into(),
+            stock_location: id,
+            is_shelf,
+        };
+        HashMap::from([(8, site(1, "S1", true)), (9, site(1, "S1", false)), (20, site(2, "S2", true))])
     }
 
     fn moved(id: i64, from: i64, to: i64, origin: Option<&str>) -> Move {
@@ -347,7 +369,14 @@ mod tests {
         let sites = sites();
         let quants =
             [quant(1, 5, 8, 3.0, 10), quant(2, 5, 9, 4.0, 30), quant(3, 5, 20, 9.0, 20), quant(4, 5, 99, 7.0, 1)];
-        let sums = sums(&quants, &sites);
+        let inside = [moved(1, 9, 8, None), moved(2, 8, 9, None)];
+        assert_eq!(sums(&quants[..2], &inside[..1], &sites)[&(5, 1)].reserved, 0.0, "for the shelf means for anybody");
+        assert_eq!(
+            sums(&quants[..2], &inside[1..], &sites)[&(5, 1)].reserved,
+            2.0,
+            "what leaves the shelf is promised"
+        );
+        let sums = sums(&quants, &[], &sites);
         let level = |on_hand, reserved, second, id| Level {
             on_hand,
             reserved,

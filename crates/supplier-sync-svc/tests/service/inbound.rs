@@ -107,13 +107,16 @@ async fn what_has_come_as_far_as_the_dock_is_on_hand_and_no_longer_on_its_way() 
     let dock = json!({"complete_name": "S1/Input", "usage": "internal", "warehouse_id": warehouse.id});
     let dock = create("stock.location", dock).await;
     bed.clock.advance(Duration::from_secs(1));
-    create("stock.quant", json!({"product_id": 1, "location_id": dock, "quantity": 48.0})).await;
+    // As Odoo does, the put-away reserves what it will carry.
+    create("stock.quant", json!({"product_id": 1, "location_id": dock, "quantity": 48.0, "reserved_quantity": 48.0}))
+        .await;
     let put_away = json!({"product_id": 1, "product_uom_qty": 48.0, "product_uom": 1, "state": "assigned",
         "location_id": dock, "location_dest_id": warehouse.stock_location.id, "origin": "P00003"});
     create("stock.move", put_away).await;
     writes(&bed, "stock.move", 1, "state", json!("done"));
     bed.until("it has come", async |bed| bed.facts("OAT-1", "S1").await.incoming.is_empty()).await;
-    assert_eq!(bed.facts("OAT-1", "S1").await.stock.on_hand, 20.0 + 48.0);
+    let stock = bed.facts("OAT-1", "S1").await.stock;
+    assert_eq!((stock.on_hand, stock.available()), (20.0 + 48.0, 20.0 + 48.0));
 }
 
 #[actix_web::test]
