@@ -66,7 +66,7 @@ impl Job {
 
     async fn turn(&self, cx: &Cx, holder: &str, hold: Duration) -> Result<(), JobError> {
         if let Some(lease) = Lease::take(cx.store(), self.name, holder, hold).await? {
-            (self.work)(cx, &lease).await?;
+            crate::caught((self.work)(cx, &lease)).await.map_err(JobError::Other)??;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod inbox;
 mod jobs;
 pub mod outgoing;
 pub mod relay;
+pub mod reload;
 mod service;
 pub mod shared;
 pub mod store;
@@ -60,4 +61,15 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Runs work that is not ours; a panic in it becomes its message. The loops that must never end call handlers,
+/// executors and jobs through this.
+pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let work = std::panic::AssertUnwindSafe(work);
+    futures_util::FutureExt::catch_unwind(work).await.map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        format!("panicked: {text}")
+    })
 }

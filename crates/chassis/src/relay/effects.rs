@@ -11,17 +11,27 @@ use super::{Attempt, DeadHead, Effect, EffectKind, Executor, RelayTools, Row, Se
 use crate::store::StoreError;
 
 const POLL: Duration = Duration::from_millis(1000);
+/// How often an effect's end is written when the store is away, a second apart: within the half minute by which a claim
+/// outlives its attempt, and within the time to drain.
+const RECORD_TRIES: u32 = 15;
 
 /// Carries out one executor's effects until cancelled; what is under way is finished.
 pub(crate) async fn run(tools: RelayTools, executor: Arc<dyn Executor>, stop: CancellationToken) {
     let store = tools.cx.store().clone();
     let mut commits = store.outbox_commits().subscribe();
     let slots = Arc::new(tokio::sync::Semaphore::new(executor.concurrency()));
-    // A claim outlives its attempt, probe and all, or two replicas would carry out one effect.
+    // A claim outlives its attempt and the writing of its end, or two replicas would carry out one effect.
     let hold = executor.timeout() * 2 + Duration::from_secs(30);
     while !stop.is_cancelled() {
         commits.borrow_and_update();
-        let free = slots.available_permits().max(1);
+        // A slot first: a row that is claimed and waits here could have been carried out by another replica.
+        let slot = tokio::select! {
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+            () = stop.cancelled() => break,
+        };
+        let Ok(slot) = slot else { return };
+        let free = slots.available_permits() + 1;
+        drop(slot);
         let holds = executor.dead_head() == DeadHead::Hold;
         let rows = Row::claim(&store, executor.name(), holds, free, hold).await.unwrap_or_else(|error| {
             tracing::warn!(executor = executor.name(), error = %crate::chain(&error), "the outbox cannot be read");
@@ -32,13 +42,7 @@ pub(crate) async fn run(tools: RelayTools, executor: Arc<dyn Executor>, stop: Ca
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             let (tools, executor) = (tools.clone(), Arc::clone(&executor));
             tokio::spawn(async move {
-                let span =
-                    tracing::info_span!("effect", executor = executor.name(), id = %row.id, attempt = row.attempts);
-                let span = crate::telemetry::span_from(row.trace.traceparent.as_deref(), span);
-                if let Err(error) = one(&tools, executor.as_ref(), &row).instrument(span).await {
-                    // The claim runs out and the effect is looked at again: nothing is lost by an error here.
-                    tracing::error!(executor = executor.name(), id = %row.id, error = %crate::chain(&error), "an effect's end was not recorded");
-                }
+                carry_out(&tools, executor.as_ref(), &row).await;
                 drop(slot);
                 // The next of this order key is claimable now.
                 tools.cx.store().outbox_commits().send_modify(|n| *n += 1);
@@ -54,6 +58,18 @@ pub(crate) async fn run(tools: RelayTools, executor: Arc<dyn Executor>, stop: Ca
     }
     let all = u32::try_from(executor.concurrency()).unwrap_or(u32::MAX);
     drop(slots.acquire_many(all).await);
+}
+
+async fn carry_out(tools: &RelayTools, executor: &dyn Executor, row: &Row) {
+    let span = tracing::info_span!("effect", executor = executor.name(), id = %row.id, attempt = row.attempts);
+    let span = crate::telemetry::span_from(row.trace.traceparent.as_deref(), span);
+    let cause = match crate::caught(one(tools, executor, row)).instrument(span).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => crate::chain(&error),
+        Err(panic) => panic,
+    };
+    // The claim runs out and the effect is looked at again: nothing is lost by an error here.
+    tracing::error!(executor = executor.name(), id = %row.id, cause, "an effect's end was not recorded");
 }
 
 async fn one(tools: &RelayTools, executor: &dyn Executor, row: &Row) -> Result<(), StoreError> {
@@ -74,6 +90,11 @@ async fn one(tools: &RelayTools, executor: &dyn Executor, row: &Row) -> Result<(
         row.unclaim(&mut tx, until).await?;
         return tx.commit().await;
     }
+    if row.attempts > tools.schedule.attempts() {
+        // Earlier ones ended with their process. Whatever it is that kills, it does so a bounded number of times.
+        let cause = format!("{} attempts began and none came to an end", row.attempts - 1);
+        return record(tools, executor, &effect, row, Err(Attempt::Refused { cause })).await;
+    }
     if row.doubts > 0 && executor.kind() == EffectKind::InDoubt {
         tracing::warn!(executor = executor.name(), id = %row.id, "an earlier attempt may have been delivered; this one may double it");
         tools.cx.metrics().in_doubt(executor.name());
@@ -81,7 +102,28 @@ async fn one(tools: &RelayTools, executor: &dyn Executor, row: &Row) -> Result<(
     let outcome = attempt(tools, executor, &effect, row).await;
     let reached = !matches!(outcome, Err(Attempt::Retry { .. }));
     tools.breakers.record(&destination, reached, tools.cx.clock().now());
-    conclude(tools, executor, &effect, row, outcome).await
+    record(tools, executor, &effect, row, outcome).await
+}
+
+/// Writes the end of an attempt. A store that is away for a moment must not make the attempt one in doubt.
+async fn record(
+    tools: &RelayTools,
+    executor: &dyn Executor,
+    effect: &Effect,
+    row: &Row,
+    outcome: Result<Value, Attempt>,
+) -> Result<(), StoreError> {
+    for _ in 1..RECORD_TRIES {
+        match conclude(tools, executor, effect, row, outcome.clone()).await {
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(error = %crate::chain(&error), "an effect's end is written again in a second");
+                // Real time, as the store's absence is, whatever clock the service lives by.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            ended => return ended,
+        }
+    }
+    conclude(tools, executor, effect, row, outcome).await
 }
 
 /// Probe if need be, then perform, within the executor's timeout.
@@ -97,9 +139,11 @@ async fn attempt(tools: &RelayTools, executor: &dyn Executor, effect: &Effect, r
         executor.perform(&tools.cx, effect).await
     };
     let limit = executor.timeout();
-    tokio::time::timeout(limit, work)
-        .await
-        .unwrap_or_else(|_| Err(Attempt::retry(format!("no answer within {} s", limit.as_secs()))))
+    match tokio::time::timeout(limit, crate::caught(work)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(Attempt::retry(format!("{} {panic}", executor.name()))),
+        Err(_) => Err(Attempt::retry(format!("no answer within {} s", limit.as_secs()))),
+    }
 }
 
 async fn conclude(

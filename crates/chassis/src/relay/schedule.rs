@@ -26,6 +26,11 @@ impl RetrySchedule {
         Self { delays: delays.iter().map(|seconds| Duration::from_secs_f64(seconds.max(0.0))).collect() }
     }
 
+    /// Most attempts of one row, until a person replays it.
+    pub(crate) fn attempts(&self) -> u32 {
+        u32::try_from(self.delays.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// The delay after the `failed`-th attempt (1 = the first); `None` = give up. `jitter` is uniform in `[0, 1)`.
     #[must_use]
     pub fn after(&self, failed: u32, wish: Option<Duration>, jitter: f64) -> Option<Duration> {
