@@ -50,18 +50,20 @@ impl<'r> FromRow<'r, AnyRow> for Row {
 }
 
 // Of one order key only the lowest unfinished row may be claimed. A dead row holds its key where $5 says so.
+// MATERIALIZED, because PostgreSQL may run a subquery of `IN` once per outer row, and each run would lock and claim up
+// to the limit again.
 macro_rules! claim_sql {
     ($lock:literal) => {
         concat!(
-            "UPDATE outbox SET claim = $1, claimed_until = $2, attempts = attempts + 1, ",
-            "doubts = doubts + CASE WHEN claim IS NULL THEN 0 ELSE 1 END WHERE seq IN (",
-            "SELECT o.seq FROM outbox o WHERE o.destination = $3 AND o.state = 'pending' AND o.next_attempt_at <= $4 ",
+            "WITH due AS MATERIALIZED (SELECT o.seq FROM outbox o WHERE o.destination = $3 AND o.state = 'pending' AND o.next_attempt_at <= $4 ",
             "AND (o.claimed_until IS NULL OR o.claimed_until <= $4) AND NOT EXISTS (SELECT 1 FROM outbox p ",
             "WHERE p.destination = o.destination AND p.order_key = o.order_key AND p.seq < o.seq ",
             "AND (p.state = 'pending' OR p.state = 'dead') AND (p.state = 'pending' OR $5 = 1)) ",
             "ORDER BY o.seq LIMIT $6",
             $lock,
-            ") RETURNING seq, id, order_key, about, payload, traceparent, correlation_id, causation_id, attempts, ",
+            ") UPDATE outbox SET claim = $1, claimed_until = $2, attempts = attempts + 1, ",
+            "doubts = doubts + CASE WHEN claim IS NULL THEN 0 ELSE 1 END WHERE seq IN (SELECT seq FROM due) ",
+            "RETURNING seq, id, order_key, about, payload, traceparent, correlation_id, causation_id, attempts, ",
             "doubts, created_at, first_failed_at, claim"
         )
     };
@@ -147,11 +149,14 @@ impl Row {
         Ok(())
     }
 
-    /// Gives the claim back as if it had not been made: nothing was attempted.
+    /// Gives the claim back as if it had not been made: nothing was attempted. Where an effect with the same coalescing
+    /// key was added meanwhile, that one keeps the key: two unattempted rows cannot have it.
     pub(crate) async fn unclaim(&self, tx: &mut Tx, next: Timestamp) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE outbox SET claim = NULL, claimed_until = NULL, attempts = attempts - 1, next_attempt_at = $1 \
-             WHERE seq = $2 AND claim = $3",
+            "UPDATE outbox SET claim = NULL, claimed_until = NULL, attempts = attempts - 1, next_attempt_at = $1, \
+             coalesce_key = CASE WHEN EXISTS (SELECT 1 FROM outbox twin WHERE twin.destination = outbox.destination \
+             AND twin.coalesce_key = outbox.coalesce_key AND twin.state = 'pending' AND twin.attempts = 0) THEN NULL \
+             ELSE coalesce_key END WHERE seq = $2 AND claim = $3",
         )
         .bind(micros(next))
         .bind(self.seq)
