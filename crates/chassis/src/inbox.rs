@@ -73,19 +73,20 @@ struct Standing<'a> {
     next_attempt: Timestamp,
 }
 
-// Of one subject only the oldest kept event may be claimed.
+// Of one subject only the oldest kept event may be claimed. MATERIALIZED as in the outbox: one row, not one per run.
 macro_rules! claim_sql {
     ($lock:literal) => {
         concat!(
-            "UPDATE inbox SET claim = $1, claimed_until = $2, attempts = attempts + 1 WHERE seq IN (",
-            "SELECT i.seq FROM inbox i WHERE i.state = 'pending' AND i.next_attempt_at <= $3 ",
+            "WITH due AS MATERIALIZED (SELECT i.seq FROM inbox i WHERE i.state = 'pending' AND i.next_attempt_at <= $3 ",
             "AND (i.claimed_until IS NULL OR i.claimed_until <= $3) AND NOT EXISTS (SELECT 1 FROM inbox p ",
             "WHERE p.subject = i.subject AND p.state = 'pending' AND p.seq < i.seq) ORDER BY i.seq LIMIT 1",
             $lock,
-            ") RETURNING seq, message, attempts"
+            ") UPDATE inbox SET claim = $1, claimed_until = $2, attempts = attempts + 1 ",
+            "WHERE seq IN (SELECT seq FROM due) RETURNING seq, message, attempts"
         )
     };
 }
+
 impl Intake {
     pub(crate) fn new(cx: Cx, subscriptions: Arc<[Subscription]>, schedule: Arc<RetrySchedule>) -> Self {
         Self { cx, subscriptions, schedule }
@@ -109,8 +110,7 @@ impl Intake {
     /// # Errors
     /// Only when the store cannot commit; the event is not taken then.
     pub(crate) async fn take(&self, event: &Envelope) -> Result<(), StoreError> {
-        let span = tracing::info_span!("event", kind = %event.kind, id = %event.id);
-        let span = crate::telemetry::span_from(event.trace.traceparent.as_deref(), span);
+        let span = span_of(event);
         async {
             match self.try_handle(event).await {
                 Ok(outcome) => {
@@ -139,7 +139,8 @@ impl Intake {
             .await?;
         if earlier.is_some() {
             // An earlier event of this subject waits for another attempt; this one queues up behind it.
-            let update = "UPDATE inbox SET state = 'pending', message = $1, finished_at = NULL WHERE event_id = $2";
+            let update = "UPDATE inbox SET state = 'pending', attempts = 0, message = $1, finished_at = NULL \
+                          WHERE event_id = $2";
             sqlx::query(update).bind(message).bind(event.id.as_str()).execute(tx.conn()).await?;
             tx.commit().await?;
             return Ok("queued");
@@ -152,7 +153,8 @@ impl Intake {
     async fn handle(&self, tx: &mut Tx, event: &Envelope) -> Result<(), HandleError> {
         for subscription in self.subscriptions.iter() {
             if subscription.kind.is_none_or(|kind| kind == event.kind) {
-                (subscription.handler)(&self.cx, tx, event).await?;
+                // A panic must not end whoever delivers: in process that is the relay of another service.
+                crate::caught((subscription.handler)(&self.cx, tx, event)).await.map_err(HandleError::Heal)??;
             }
         }
         Ok(())
@@ -233,36 +235,42 @@ impl Intake {
     async fn retry_one(&self) -> Result<bool, StoreError> {
         let Some(kept) = self.claim_kept().await? else { return Ok(false) };
         let event: Envelope = serde_json::from_str(&kept.message)?;
+        let span = span_of(&event);
+        self.retry(&kept, &event).instrument(span).await?;
+        Ok(true)
+    }
+
+    async fn retry(&self, kept: &Kept, event: &Envelope) -> Result<(), StoreError> {
         let store = self.cx.store();
-        let mut tx = store.begin_in(thread_of(&event)).await?;
+        let mut tx = store.begin_in(thread_of(event)).await?;
         let outcome = async {
-            self.handle(&mut tx, &event).await?;
-            finish(&mut tx, &kept, "done", None).await?;
+            self.handle(&mut tx, event).await?;
+            finish(&mut tx, kept, "done", None).await?;
             Ok::<_, HandleError>(())
         };
         let failure = match outcome.await {
             Ok(()) => {
                 tx.commit().await?;
-                return Ok(true);
+                self.cx.metrics().event_consumed(&event.kind, "done");
+                return Ok(());
             }
             Err(failure) => failure,
         };
         drop(tx);
         let cause = crate::chain(&failure);
-        let mut tx = store.begin_in(thread_of(&event)).await?;
+        let mut tx = store.begin_in(thread_of(event)).await?;
         let delay = match failure {
             HandleError::Poison(_) => None,
             _ => self.schedule.after(kept.attempts, None, store.ids().jitter()),
         };
         match delay {
-            Some(delay) => finish(&mut tx, &kept, "pending", Some((&cause, kept.claimed_at + delay))).await?,
+            Some(delay) => finish(&mut tx, kept, "pending", Some((&cause, kept.claimed_at + delay))).await?,
             None => {
-                finish(&mut tx, &kept, "dead", Some((&cause, kept.claimed_at))).await?;
-                announce(&mut tx, &event, &cause, kept.attempts).await?;
+                finish(&mut tx, kept, "dead", Some((&cause, kept.claimed_at))).await?;
+                announce(&mut tx, event, &cause, kept.attempts).await?;
             }
         }
-        tx.commit().await?;
-        Ok(true)
+        tx.commit().await
     }
 
     async fn claim_kept(&self) -> Result<Option<Kept>, StoreError> {
@@ -300,6 +308,11 @@ struct Kept {
     attempts: u32,
     claim: String,
     claimed_at: Timestamp,
+}
+
+fn span_of(event: &Envelope) -> tracing::Span {
+    let span = tracing::info_span!("event", kind = %event.kind, id = %event.id);
+    crate::telemetry::span_from(event.trace.traceparent.as_deref(), span)
 }
 
 /// The thread of business that everything caused by this event belongs to.
