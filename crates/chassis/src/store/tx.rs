@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 use super::{Dialect, Store, StoreError, micros};
 
+/// How often an effect may find its coalescing key taken and a moment later free; each time a claim came between.
+const COALESCE_TRIES: usize = 3;
+
 /// An open transaction. Dropped without [`Tx::commit`], it leaves nothing behind.
 pub struct Tx {
     // Declared before the permit, so that the roll-back is under way before the next writer is let in.
@@ -133,7 +136,8 @@ impl Tx {
         self.trace.correlation_id = Some(correlation_id.into());
     }
 
-    /// Writes an event to the outbox and returns its id.
+    /// Writes an event to the outbox and returns its id. Events of one subject leave in the order in which they are
+    /// written here, so lock what the event is about first: whoever writes first must also commit first.
     ///
     /// # Errors
     /// When the store fails.
@@ -169,45 +173,60 @@ impl Tx {
     }
 
     /// Writes an effect to the outbox and returns its id, under which `/operations/{id}` shows it. With a coalescing
-    /// key, it may be the id of the effect that was there already.
+    /// key, it may be the id of the effect that was there already; that one is then not carried out before this
+    /// transaction has ended, or it would miss what is written here.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn effect(&mut self, effect: NewEffect) -> Result<String, StoreError> {
         let id = self.new_id().to_string();
+        self.rings_outbox = true;
+        for _ in 0..COALESCE_TRIES {
+            if self.insert_effect(&id, &effect).await? {
+                return Ok(id);
+            }
+            // Shared: two who coalesce need not wait for each other, only the relay's claim must pass over the row.
+            let select = self.dialect().pick(
+                "SELECT id FROM outbox WHERE destination = $1 AND coalesce_key = $2 AND state = 'pending' AND attempts = 0",
+                "SELECT id FROM outbox WHERE destination = $1 AND coalesce_key = $2 AND state = 'pending' AND attempts = 0 \
+                 FOR SHARE",
+            );
+            let existing: Option<(String,)> = sqlx::query_as(select)
+                .bind(effect.executor)
+                .bind(effect.coalesce_key.as_deref())
+                .fetch_optional(self.conn())
+                .await?;
+            if let Some((id,)) = existing {
+                return Ok(id);
+            }
+            // Claimed between the two statements: it does not count as the same any more.
+        }
+        Err(StoreError::Busy(sqlx::Error::RowNotFound))
+    }
+
+    /// `false`: one with its coalescing key waits already.
+    async fn insert_effect(&mut self, id: &str, effect: &NewEffect) -> Result<bool, StoreError> {
         let inserted = sqlx::query(
             "INSERT INTO outbox (id, kind, destination, order_key, about, payload, traceparent, correlation_id, \
              causation_id, coalesce_key, at_stake_minor, at_stake_currency, next_attempt_at, created_at) \
              VALUES ($1, 'effect', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
         )
-        .bind(id.clone())
+        .bind(id)
         .bind(effect.executor)
-        .bind(effect.order_key.clone())
-        .bind(effect.about.unwrap_or(effect.order_key))
-        .bind(effect.payload)
+        .bind(effect.order_key.as_str())
+        .bind(effect.about.as_deref().unwrap_or(&effect.order_key))
+        .bind(effect.payload.as_str())
         .bind(self.trace.traceparent.clone())
         .bind(self.trace.correlation_id.clone())
         .bind(self.trace.causation_id.clone())
-        .bind(effect.coalesce_key.clone())
-        .bind(effect.at_stake.map(|money| money.minor))
-        .bind(effect.at_stake.map(|money| money.currency.as_str().to_owned()))
+        .bind(effect.coalesce_key.as_deref())
+        .bind(effect.at_stake.as_ref().map(|money| money.minor))
+        .bind(effect.at_stake.as_ref().map(|money| money.currency.as_str().to_owned()))
         .bind(micros(effect.not_before.unwrap_or(self.now)))
         .bind(micros(self.now))
         .execute(self.conn())
         .await?;
-        self.rings_outbox = true;
-        if inserted.rows_affected() == 1 {
-            return Ok(id);
-        }
-        let existing: Option<(String,)> = sqlx::query_as(
-            "SELECT id FROM outbox WHERE destination = $1 AND coalesce_key = $2 AND state = 'pending' AND attempts = 0",
-        )
-        .bind(effect.executor)
-        .bind(effect.coalesce_key)
-        .fetch_optional(self.conn())
-        .await?;
-        // Claimed between the two statements: the caller's next try adds a new row.
-        existing.map(|(id,)| id).ok_or(StoreError::Busy(sqlx::Error::RowNotFound))
+        Ok(inserted.rows_affected() == 1)
     }
 
     /// Writes an audit leaf: who (`key:n8n`, `person:olga`, `policy:...`) did what (`approved`) to what
