@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use contracts::{Envelope, envelope::routing_key};
 use futures_util::{StreamExt, future::join_all};
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind,
     message::Delivery,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
@@ -34,6 +34,7 @@ const EVENTS: &str = "steward.events";
 const DEAD: &str = "steward.dead";
 /// A confirm may never come; after this long the batch counts as not taken and the connection as broken.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a connection with everything that is declared on it: a broker that is half gone may never answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages handled at the same time. One subject always goes the same lane, so its order is kept.
 const LANES: usize = 8;
@@ -78,11 +79,7 @@ impl RabbitBus {
     async fn connect(&self, part: &str) -> Result<(Connection, Channel), lapin::Error> {
         let label = LongString::from(format!("steward.{}.{part}", self.name));
         let properties = ConnectionProperties::default().with_connection_name(label);
-        let connecting = Connection::connect(&self.url, properties);
-        let connection = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connection) => connection?,
-            Err(_) => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-        };
+        let connection = Connection::connect(&self.url, properties).await?;
         let channel = connection.create_channel().await?;
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
@@ -95,33 +92,55 @@ impl RabbitBus {
         let channel = match session.as_ref() {
             Some((connection, channel)) if connection.status().connected() => channel.clone(),
             _ => {
-                let (connection, channel) = self.connect("publisher").await?;
-                channel.confirm_select(ConfirmSelectOptions::default()).await?;
-                session.insert((connection, channel)).1.clone()
+                let connecting = async {
+                    let (connection, channel) = self.connect("publisher").await?;
+                    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+                    Ok((connection, channel))
+                };
+                session.insert(in_time(CONNECT_TIMEOUT, connecting).await?).1.clone()
             }
         };
-        let sent = tokio::time::timeout(CONFIRM_TIMEOUT, async {
+        let sent = in_time(CONFIRM_TIMEOUT, async {
             let mut confirms = Vec::with_capacity(events.len());
             for event in events {
                 confirms.push(send(&channel, event).await?);
             }
-            Ok::<_, lapin::Error>(join_all(confirms).await)
+            Ok(join_all(confirms).await)
         });
         match sent.await {
-            Ok(Ok(confirms)) => Ok(confirms.into_iter().map(judge).collect()),
-            Ok(Err(error)) => {
+            Ok(confirms) => Ok(confirms.into_iter().map(judge).collect()),
+            Err(error) => {
                 *session = None;
                 Err(error)
-            }
-            Err(_) => {
-                *session = None;
-                Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
             }
         }
     }
 
     /// One consumer session: ends with an error when the connection breaks.
     async fn session(&self, intake: &Intake, stop: &CancellationToken) -> Result<(), lapin::Error> {
+        let (connection, mut inflow) = in_time(CONNECT_TIMEOUT, self.subscribe(intake)).await?;
+        self.note("consumer", None);
+        self.was_connected.store(true, Ordering::SeqCst);
+        // Lanes that wait for the store give up with the session: what they hold comes again in the next one.
+        let ended = stop.child_token();
+        let _ends_lanes = ended.clone().drop_guard();
+        let lanes: Vec<_> = (0..LANES).map(|_| lane(intake.clone(), ended.clone())).collect();
+        let pumped = inflow.pump(intake, &lanes, stop).await;
+        if pumped.is_ok() {
+            inflow.channel.basic_cancel(inflow.events.tag(), BasicCancelOptions::default()).await?;
+            for (sender, task) in lanes {
+                drop(sender);
+                if task.await.is_err() {
+                    tracing::error!("a consumer lane panicked");
+                }
+            }
+        }
+        // Also after an error: a consumer that the broker still counts as alive would keep its messages.
+        let closed = in_time(CONNECT_TIMEOUT, connection.close(200, "end of session".into())).await;
+        pumped.and(closed)
+    }
+
+    async fn subscribe(&self, intake: &Intake) -> Result<(Connection, Inflow), lapin::Error> {
         let (connection, channel) = self.connect("consumer").await?;
         let queue = declare(&channel, intake).await?;
         channel.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
@@ -132,33 +151,37 @@ impl RabbitBus {
                 channel.basic_consume(name.into(), tag, BasicConsumeOptions::default(), FieldTable::default()).await
             }
         };
-        let mut events = consume(queue.clone(), "events").await?;
-        let mut dead = consume(format!("{queue}.dead"), "dead").await?;
-        self.note("consumer", None);
-        self.was_connected.store(true, Ordering::SeqCst);
-        let lanes: Vec<_> = (0..LANES).map(|_| lane(intake.clone(), stop.clone())).collect();
+        let events = consume(queue.clone(), "events").await?;
+        let dead = consume(format!("{queue}.dead"), "dead").await?;
+        Ok((connection, Inflow { channel, events, dead }))
+    }
+}
+
+/// What arrives in one session: events, and those that the broker gave up.
+struct Inflow {
+    channel: Channel,
+    events: Consumer,
+    dead: Consumer,
+}
+
+impl Inflow {
+    /// Hands what arrives to the lanes until stopped.
+    async fn pump(&mut self, intake: &Intake, lanes: &[Lane], stop: &CancellationToken) -> Result<(), lapin::Error> {
+        let cut = || lapin::Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionAborted));
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
-                delivery = events.next() => match delivery {
-                    Some(delivery) => forward(&lanes, delivery?).await,
-                    None => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()),
-                },
-                delivery = dead.next() => match delivery {
-                    Some(delivery) => bury(intake, delivery?, stop).await?,
-                    None => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()),
-                },
+                () = stop.cancelled() => return Ok(()),
+                delivery = self.events.next() => forward(lanes, delivery.ok_or_else(cut)??).await?,
+                delivery = self.dead.next() => bury(intake, delivery.ok_or_else(cut)??, stop).await?,
             }
         }
-        channel.basic_cancel(events.tag(), BasicCancelOptions::default()).await?;
-        for (sender, task) in lanes {
-            drop(sender);
-            if task.await.is_err() {
-                tracing::error!("a consumer lane panicked");
-            }
-        }
-        connection.close(200, "shutting down".into()).await
     }
+}
+
+/// lapin has no timeouts of its own, and an answer may never come (its issues 245, 246, 409).
+async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, lapin::Error>>) -> Result<T, lapin::Error> {
+    let timed_out = || std::io::Error::from(std::io::ErrorKind::TimedOut).into();
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 #[async_trait]
@@ -252,6 +275,9 @@ async fn declare(channel: &Channel, intake: &Intake) -> Result<String, lapin::Er
     channel.queue_declare(dead_queue.as_str().into(), durable, quorum.clone()).await?;
     let bind = QueueBindOptions::default();
     channel.queue_bind(dead_queue.as_str().into(), DEAD.into(), service.into(), bind, FieldTable::default()).await?;
+    // Two replicas that take turns at one queue would overtake each other: one consumes, the next takes over when it is
+    // gone. Whatever else a service does, all of its replicas do.
+    quorum.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     // At-least-once dead-lettering needs both the strategy and reject-publish, or the broker silently drops.
     quorum.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
     quorum.insert("x-dead-letter-exchange".into(), text(DEAD));
@@ -283,13 +309,14 @@ fn lane(intake: Intake, stop: CancellationToken) -> Lane {
     (sender, task)
 }
 
-async fn forward(lanes: &[Lane], delivery: Delivery) {
+/// An error when the lane is gone: its messages come again in the next session, so there must be a next one.
+async fn forward(lanes: &[Lane], delivery: Delivery) -> Result<(), lapin::Error> {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     header(&delivery, "cloudEvents_subject").hash(&mut hasher);
     let lane = usize::try_from(hasher.finish() % LANES as u64).unwrap_or(0);
-    // A lane that is gone left its messages unacknowledged: they come again in the next session.
-    let _ = lanes[lane].0.send(delivery).await;
+    let gone = |_| lapin::Error::from(std::io::Error::other("a consumer lane ended"));
+    lanes[lane].0.send(delivery).await.map_err(gone)
 }
 
 /// Takes one message into the inbox. While the store is away it waits, rejecting nothing, because every rejection
@@ -297,7 +324,14 @@ async fn forward(lanes: &[Lane], delivery: Delivery) {
 async fn take(intake: &Intake, delivery: &Delivery, stop: &CancellationToken) -> bool {
     loop {
         let taken = match Envelope::from_headers(&headers(delivery), &delivery.data) {
-            Ok(event) => intake.take(&event).await,
+            Ok(event) => match intake.take(&event).await {
+                // The store works and will never hold this message (a NUL in a header, say): a dead letter like bytes
+                // that are no event, or its lane would stand still for ever.
+                Err(error) if !error.is_unavailable() => {
+                    intake.take_undecodable(&delivery.data, &crate::chain(&error)).await
+                }
+                taken => taken,
+            },
             Err(error) => intake.take_undecodable(&delivery.data, &error.to_string()).await,
         };
         match taken {
