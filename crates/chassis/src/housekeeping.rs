@@ -12,7 +12,7 @@ use crate::{
 const KEEP_OUTBOX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Inbox rows outlive the longest replay: dead letters are replayed within a quarter.
 const KEEP_INBOX: Duration = Duration::from_secs(90 * 24 * 3600);
-/// Rows per statement, so that no turn holds a lock for long.
+/// Rows per statement, so that no transaction holds a lock for long.
 const CHUNK: i64 = 5_000;
 
 pub(crate) async fn turn(cx: &Cx, lease: &Lease) -> Result<(), JobError> {
@@ -35,10 +35,15 @@ pub(crate) async fn turn(cx: &Cx, lease: &Lease) -> Result<(), JobError> {
         ),
     ];
     for (statement, before) in chores {
-        let mut tx = cx.store().begin().await?;
-        lease.guard(&mut tx).await?;
-        sqlx::query(statement).bind(micros(before)).bind(CHUNK).execute(tx.conn()).await?;
-        tx.commit().await?;
+        loop {
+            let mut tx = cx.store().begin().await?;
+            lease.guard(&mut tx).await?;
+            let deleted = sqlx::query(statement).bind(micros(before)).bind(CHUNK).execute(tx.conn()).await?;
+            tx.commit().await?;
+            if deleted.rows_affected() < CHUNK.unsigned_abs() {
+                break;
+            }
+        }
     }
     Ok(())
 }

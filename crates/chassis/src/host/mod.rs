@@ -240,7 +240,8 @@ impl Running {
             tracing::warn!("some work did not finish in time; the next start takes it up again");
         }
         for cx in self.contexts.values() {
-            cx.store().close().await;
+            // Closing waits for every connection, also for that of work which was just given up.
+            let _closed = tokio::time::timeout(Duration::from_secs(5), cx.store().close()).await;
         }
     }
 }
@@ -252,8 +253,7 @@ pub fn run_main(services: impl FnOnce(&Settings) -> Result<Vec<Service>, ConfigE
     // Two TLS providers may be compiled in; the first use panics unless one was chosen.
     let _chosen_already = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let files: Vec<PathBuf> = config_files(std::env::args().skip(1));
-    let settings = Settings::load(&files).and_then(|settings| Ok((services(&settings)?, settings)));
-    let (services, settings) = match settings {
+    let (settings, services) = match Settings::load_with(&[], &files, services) {
         Ok(ready) => ready,
         Err(error) => return fail(&error, 2),
     };

@@ -152,13 +152,11 @@ async fn claim(
     let now = tx.now();
     // An expired key is as good as none.
     let delete = "DELETE FROM idempotency WHERE scope = $1 AND idempotency_key = $2 AND expires_at <= $3";
-    sqlx::query(delete)
-        .bind(scope)
-        .bind(key.as_str())
-        .bind(micros(now))
-        .execute(tx.conn())
-        .await
-        .map_err(StoreError::from)?;
+    let twin = |error: sqlx::Error| match StoreError::from(error) {
+        StoreError::Busy(_) => ApiError::still_running(),
+        other => other.into(),
+    };
+    sqlx::query(delete).bind(scope).bind(key.as_str()).bind(micros(now)).execute(tx.conn()).await.map_err(twin)?;
     let claimed = sqlx::query(
         "INSERT INTO idempotency (scope, idempotency_key, fingerprint, status, body, expires_at) \
          VALUES ($1, $2, $3, 0, '', $4) ON CONFLICT DO NOTHING",
@@ -169,10 +167,7 @@ async fn claim(
     .bind(micros(now + KEEP_KEY))
     .execute(tx.conn())
     .await
-    .map_err(|error| match StoreError::from(error) {
-        StoreError::Busy(_) => ApiError::still_running(),
-        other => other.into(),
-    })?;
+    .map_err(twin)?;
     if claimed.rows_affected() == 1 {
         return Ok(None);
     }

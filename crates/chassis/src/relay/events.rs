@@ -28,7 +28,10 @@ pub(crate) async fn run(tools: RelayTools, bus: Bus, stop: CancellationToken) {
     while !stop.is_cancelled() {
         commits.borrow_and_update();
         let pause = match round(&tools, &bus).await {
-            Ok(Round::Idle) => POLL,
+            Ok(Round::Idle) => {
+                failures = 0;
+                POLL
+            }
             Ok(Round::Moved) => {
                 failures = 0;
                 continue;

@@ -15,8 +15,7 @@ pub struct MigrationText {
     pub sql: &'static str,
 }
 
-const OWN: &[MigrationText] =
-    &[MigrationText { name: "0001_reliable_path", sql: include_str!("../../migrations/0001_reliable_path.sql") }];
+const OWN: &[MigrationText] = crate::migrations!["0001_reliable_path", "0002_tidy_inbox"];
 
 pub(super) async fn run(pool: &AnyPool, dialect: Dialect, service: &[MigrationText]) -> Result<(), StoreError> {
     let migrations = OWN.iter().chain(service).map(|text| {

@@ -21,11 +21,14 @@ use sqlx::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 pub use tx::{NewEffect, Tx};
 
 use crate::clock::{Clock, Ids};
+
+/// How long to wait for a connection, and on SQLite for the one writer's turn. A caller is better told 503 than kept.
+const ACQUIRE: Duration = Duration::from_secs(5);
 
 /// An autocommit connection for reads; dereferences to a connection that sqlx executes on.
 pub type Reader = PoolConnection<Any>;
@@ -81,7 +84,7 @@ impl Store {
         }
         let pool = AnyPoolOptions::new()
             .max_connections(options.max_connections)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(ACQUIRE)
             .after_connect(move |connection, _| Box::pin(dialect.prepare(connection, schema)))
             .connect(&url)
             .await
@@ -115,17 +118,23 @@ impl Store {
     /// # Errors
     /// As [`Store::begin`].
     pub async fn begin_in(&self, trace: Trace) -> Result<Tx, StoreError> {
-        let permit = match &self.0.writer {
-            Some(writer) => Some(Arc::clone(writer).acquire_owned().await.map_err(|_| StoreError::Closed)?),
-            None => None,
-        };
+        let permit = self.writer_permit().await?;
         let store = self.clone();
+        // The permit goes along: who gives up waiting must not let the next writer in beside a transaction that begins.
         let begun = self.0.runtime.spawn(async move {
             #[expect(clippy::disallowed_methods, reason = "this is the one verb that the ban points to")]
-            store.0.pool.begin_with(store.0.dialect.begin()).await
+            let transaction = store.0.pool.begin_with(store.0.dialect.begin()).await;
+            transaction.map(|transaction| (transaction, permit))
         });
-        let transaction = begun.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::unavailable)?;
+        let (transaction, permit) = begun.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::unavailable)?;
         Ok(Tx::new(self.clone(), transaction, permit, trace))
+    }
+
+    async fn writer_permit(&self) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
+        let Some(writer) = &self.0.writer else { return Ok(None) };
+        let turn = tokio::time::timeout(ACQUIRE, Arc::clone(writer).acquire_owned()).await;
+        let turn = turn.map_err(|_| StoreError::Busy(sqlx::Error::PoolTimedOut))?;
+        Ok(Some(turn.map_err(|_| StoreError::Closed)?))
     }
 
     /// A connection for reading outside a transaction.
