@@ -7,7 +7,7 @@ use std::{
 };
 
 use config::{Config, Environment, File, FileFormat, Source, Value, ValueKind};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 
 /// The documented defaults, as `steward` prints them.
@@ -153,7 +153,7 @@ impl StoreSettings {
     /// # Errors
     /// When `url_file` cannot be read.
     pub fn url(&self) -> Result<Option<SecretString>, ConfigError> {
-        prefer_file(self.url.as_ref(), self.url_file.as_ref())
+        secret_of(self.url_file.as_ref(), self.url.as_ref())
     }
 }
 
@@ -163,7 +163,7 @@ impl BusSettings {
     /// # Errors
     /// When `url_file` cannot be read.
     pub fn url(&self) -> Result<Option<SecretString>, ConfigError> {
-        prefer_file(self.url.as_ref(), self.url_file.as_ref())
+        secret_of(self.url_file.as_ref(), self.url.as_ref())
     }
 }
 
@@ -173,16 +173,20 @@ impl SharedSettings {
     /// # Errors
     /// When `redis_url_file` cannot be read.
     pub fn redis_url(&self) -> Result<Option<SecretString>, ConfigError> {
-        prefer_file(self.redis_url.as_ref(), self.redis_url_file.as_ref())
+        secret_of(self.redis_url_file.as_ref(), self.redis_url.as_ref())
     }
 }
 
-fn prefer_file(inline: Option<&SecretString>, file: Option<&SecretFile>) -> Result<Option<SecretString>, ConfigError> {
-    use secrecy::ExposeSecret;
-    match file {
-        Some(file) => file.read().map(Some),
-        None => Ok(inline.filter(|secret| !secret.expose_secret().is_empty()).cloned()),
-    }
+/// The secret of a pair of keys `x_file` and `x` as it is now: the file wins, and an empty secret is none.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn secret_of(
+    file: Option<&SecretFile>,
+    inline: Option<&SecretString>,
+) -> Result<Option<SecretString>, ConfigError> {
+    let secret = file.map_or_else(|| Ok(inline.cloned()), |file| file.read().map(Some))?;
+    Ok(secret.filter(|secret| !secret.expose_secret().is_empty()))
 }
 
 /// A mounted file that holds one secret. Parsing proves that it can be read; the secret itself is not kept.
@@ -213,12 +217,22 @@ impl TryFrom<PathBuf> for SecretFile {
 }
 
 impl Settings {
-    /// The layers of a real process: defaults, `files` in order, the process' environment.
+    /// The layers of a real process, and what `build` makes of them: its services. What is wrong with either is told
+    /// together. The layers are the defaults, `texts` (a program's own defaults), `files` in order, the environment.
     ///
     /// # Errors
     /// All that is wrong, at once.
-    pub fn load(files: &[PathBuf]) -> Result<Self, ConfigError> {
-        Self::layered(files, &[], None)
+    pub fn load_with<T>(
+        texts: &[&str],
+        files: &[PathBuf],
+        build: impl FnOnce(&Self) -> Result<T, ConfigError>,
+    ) -> Result<(Self, T), ConfigError> {
+        let (settings, errors) = Self::layered(files, texts, None)?;
+        match build(&settings) {
+            Ok(built) if errors.is_empty() => Ok((settings, built)),
+            Ok(_) => Err(ConfigError { problems: errors }),
+            Err(more) => Err(ConfigError { problems: errors }.and(more)),
+        }
     }
 
     /// Defaults and one YAML text over them; for tests and for `steward up`. The environment is not read.
@@ -226,22 +240,30 @@ impl Settings {
     /// # Errors
     /// All that is wrong, at once.
     pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
-        Self::layered(&[], &[yaml], Some(HashMap::new()))
+        Self::of_text(yaml, HashMap::new())
     }
 
-    /// As [`Settings::load`], with YAML texts between the defaults and the files: a program's own embedded defaults.
+    fn of_text(yaml: &str, environment: HashMap<String, String>) -> Result<Self, ConfigError> {
+        let (settings, problems) = Self::layered(&[], &[yaml], Some(environment))?;
+        if problems.is_empty() { Ok(settings) } else { Err(ConfigError { problems }) }
+    }
+
+    /// As [`Settings::load_with`], for who builds the services later.
     ///
     /// # Errors
     /// All that is wrong, at once.
-    pub fn load_over(yaml: &[&str], files: &[PathBuf]) -> Result<Self, ConfigError> {
-        Self::layered(files, yaml, None)
+    pub fn load_over(texts: &[&str], files: &[PathBuf]) -> Result<Self, ConfigError> {
+        Self::load_with(texts, files, |_| Ok(())).map(|(settings, ())| settings)
     }
+
+    /// Settings and everything wrong with them. With errors they hold what could be read, the defaults where nothing
+    /// could, and serve only to find further errors.
 
     fn layered(
         files: &[PathBuf],
         texts: &[&str],
         environment: Option<HashMap<String, String>>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<(Self, Vec<String>), ConfigError> {
         let mut errors = Vec::new();
         let mut builder = Config::builder().add_source(File::from_str(DEFAULT_YAML, FileFormat::Yaml));
         for text in texts {
@@ -273,7 +295,10 @@ impl Settings {
         Self::parse(tree, errors)
     }
 
-    fn parse(mut sections: config::Map<String, Value>, mut errors: Vec<String>) -> Result<Self, ConfigError> {
+    fn parse(
+        mut sections: config::Map<String, Value>,
+        mut errors: Vec<String>,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
         let known = || COMMON_SECTIONS.iter().chain(&SERVICE_SECTIONS).copied();
         let mut unknown: Vec<&String> =
             sections.keys().filter(|key| !known().any(|name| name == key.as_str())).collect();
@@ -283,41 +308,12 @@ impl Settings {
         let mut take = |name: &str| sections.remove(name).unwrap_or_else(|| Value::new(None, ValueKind::Nil));
         let services = SERVICE_SECTIONS.iter().map(|name| (*name, take(name))).collect();
         let mut collect = Collect { errors };
-        let parts = (
-            collect.section::<String>("public_url", take("public_url")),
-            collect.section::<HttpSettings>("http", take("http")),
-            collect.section::<StoreSettings>("store", take("store")),
-            collect.section::<BusSettings>("bus", take("bus")),
-            collect.section::<RelaySettings>("relay", take("relay")),
-            collect.section::<SharedSettings>("shared", take("shared")),
-            collect.section::<AuthSettings>("auth", take("auth")),
-            collect.section::<OutgoingSettings>("outgoing", take("outgoing")),
-            collect.section::<TelemetrySettings>("telemetry", take("telemetry")),
-        );
-        if let (
-            Some(public_url),
-            Some(http),
-            Some(store),
-            Some(bus),
-            Some(relay),
-            Some(shared),
-            Some(auth),
-            Some(mut outgoing),
-            Some(mut telemetry),
-        ) = parts
-        {
-            // `STEWARD__OUTGOING__ALLOW=` arrives as a list of one empty text.
-            outgoing.allow.retain(|entry| !entry.is_empty());
-            outgoing.callback_allow.retain(|entry| !entry.is_empty());
-            telemetry.otlp_endpoint = telemetry.otlp_endpoint.filter(|endpoint| !endpoint.is_empty());
-            let public_url = public_url.trim_end_matches('/').to_owned();
-            let common = CommonSettings { public_url, http, store, bus, relay, shared, auth, outgoing, telemetry };
-            collect.errors.extend(common.violations());
-            if collect.errors.is_empty() {
-                return Ok(Self { common, services });
-            }
-        }
-        Err(ConfigError { problems: collect.errors })
+        let Some(common) = CommonSettings::collect(&mut collect, take) else {
+            let defaults = Self::from_yaml("")?.common;
+            return Ok((Self { common: defaults, services }, collect.errors));
+        };
+        collect.errors.extend(common.violations());
+        Ok((Self { common, services }, collect.errors))
     }
 
     /// A service's own section, `T` with `deny_unknown_fields` and serde defaults.
@@ -341,6 +337,36 @@ fn readable(file: &Path) -> Result<(), String> {
 }
 
 impl CommonSettings {
+    /// Reads every section before it gives up, so that each tells its errors.
+    fn collect(collect: &mut Collect, mut take: impl FnMut(&str) -> Value) -> Option<Self> {
+        let public_url = collect.section::<String>("public_url", take("public_url"));
+        let http = collect.section::<HttpSettings>("http", take("http"));
+        let store = collect.section::<StoreSettings>("store", take("store"));
+        let bus = collect.section::<BusSettings>("bus", take("bus"));
+        let relay = collect.section::<RelaySettings>("relay", take("relay"));
+        let shared = collect.section::<SharedSettings>("shared", take("shared"));
+        let auth = collect.section::<AuthSettings>("auth", take("auth"));
+        let outgoing = collect.section::<OutgoingSettings>("outgoing", take("outgoing"));
+        let telemetry = collect.section::<TelemetrySettings>("telemetry", take("telemetry"));
+        let (mut outgoing, mut telemetry) = (outgoing?, telemetry?);
+        // `STEWARD__OUTGOING__ALLOW=` arrives as a list of one empty text.
+        outgoing.allow.retain(|entry| !entry.is_empty());
+        outgoing.callback_allow.retain(|entry| !entry.is_empty());
+        telemetry.otlp_endpoint = telemetry.otlp_endpoint.filter(|endpoint| !endpoint.is_empty());
+        let public_url = public_url?.trim_end_matches('/').to_owned();
+        Some(Self {
+            public_url,
+            http: http?,
+            store: store?,
+            bus: bus?,
+            relay: relay?,
+            shared: shared?,
+            auth: auth?,
+            outgoing,
+            telemetry,
+        })
+    }
+
     /// Values that parse but are outside their limits.
     fn violations(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -395,7 +421,8 @@ impl Collect {
         let mut removed: Vec<Vec<String>> = Vec::new();
         for _ in 0..MOST_ERRORS {
             let error = match serde_path_to_error::deserialize::<_, T>(raw.clone()) {
-                Ok(value) => return removed.is_empty().then_some(value),
+                // What is left after unknown keys were taken out is still looked at.
+                Ok(value) => return Some(value),
                 Err(error) => error,
             };
             let mut keys: Vec<String> = error.path().iter().map(ToString::to_string).collect();

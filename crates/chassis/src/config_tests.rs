@@ -4,7 +4,7 @@ use super::*;
 
 fn with_env(yaml: &str, env: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    Settings::layered(&[], &[yaml], Some(env))
+    Settings::of_text(yaml, env)
 }
 
 #[test]
@@ -93,6 +93,16 @@ fn a_service_reads_its_own_section_as_strictly() {
 
 #[test]
 fn a_missing_file_is_an_error_that_names_it() {
-    let error = Settings::load(&["/no/such/steward.yaml".into()]).unwrap_err();
+    let error = Settings::load_over(&[], &["/no/such/steward.yaml".into()]).unwrap_err();
     assert!(error.to_string().contains("cannot read /no/such/steward.yaml"), "{error}");
+}
+
+#[test]
+fn an_unknown_key_hides_neither_a_value_outside_its_limits_nor_a_service_s_own_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "http: {worker: 3, drain_seconds: 0}").unwrap();
+    let build = |_: &Settings| Err::<(), _>(ConfigError::one("notify.smtp.from: is no address"));
+    let error = Settings::load_with(&[], &[file.path().to_owned()], build).unwrap_err();
+    let told: Vec<&str> = error.problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+    assert_eq!(told, ["http.worker", "http.drain_seconds", "notify.smtp.from"]);
 }

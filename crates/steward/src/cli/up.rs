@@ -18,9 +18,9 @@ pub(super) async fn run(args: &UpArgs) -> anyhow::Result<()> {
         .with_context(|| format!("port {} is taken; choose another with --port, or 0 for any free one", args.port))?;
     let base_url = format!("http://{}", listener.local_addr()?);
     let home = Home::prepare(&args.data_dir)?;
-    let settings = Settings::load_over(&[&home.settings(&base_url)], &args.configs)?;
+    let own = home.settings(&base_url);
+    let (settings, services) = Settings::load_with(&[&own], &args.configs, fleet::services)?;
     let telemetry = telemetry::init(&settings.common.telemetry)?;
-    let services = fleet::services(&settings)?;
     let options = HostOptions {
         listener: Some(listener),
         extra: Some(console::routes(&base_url, &settings)?),
