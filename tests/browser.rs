@@ -40,7 +40,9 @@ impl Fleet {
         let url = format!("{}{path}", self.base);
         let http = reqwest::Client::new();
         let request = match body {
-            Some((kind, text)) => http.post(url).header("content-type", kind).header("idempotency-key", path).body(text),
+            Some((kind, text)) => {
+                http.post(url).header("content-type", kind).header("idempotency-key", path).body(text)
+            }
             None => http.get(url),
         };
         let answer = request.bearer_auth(&self.key).send().await?;
@@ -55,7 +57,8 @@ impl Fleet {
 
     /// Asks for a transfer as the workflow does, and returns the approver's link.
     async fn ask(&self) -> Result<String> {
-        self.call("/supply/v1/observations", Some(("application/x-ndjson", observations(Clock::system().now())?))).await?;
+        self.call("/supply/v1/observations", Some(("application/x-ndjson", observations(Clock::system().now())?)))
+            .await?;
         let facts: Value = serde_json::from_str(&self.call("/supply/v1/facts/OAT-1/store-1", None).await?)?;
         let answer = self.post("/scoring/v1/replenishment/score", &json!({"facts": facts})).await?;
         let parts = answer["contributions"].as_array().context("the score has no contributions")?;
@@ -78,12 +81,8 @@ impl Fleet {
 fn observations(now: Timestamp) -> Result<String> {
     let today = now.to_zoned(TimeZone::UTC).date();
     let money = |minor: i64| json!({"minor": minor, "currency": "EUR"});
-    let place = |id: &str, name: &str, region: &str| {
-        json!({"kind": "location", "location": id, "name": name, "region": region, "time_zone": "Europe/Berlin"})
-    };
-    let stock = |at: &str, units: f64| {
-        json!({"kind": "stock", "product": "OAT-1", "location": at, "on_hand": units, "observed_at": now, "system": "pos"})
-    };
+    let place = |id: &str, name: &str, region: &str| json!({"kind": "location", "location": id, "name": name, "region": region, "time_zone": "Europe/Berlin"});
+    let stock = |at: &str, units: f64| json!({"kind": "stock", "product": "OAT-1", "location": at, "on_hand": units, "observed_at": now, "system": "pos"});
     let mut lines = vec![
         json!({"kind": "product", "product": "OAT-1", "name": "Oat drink 1 l", "category": "Dairy", "unit_cost": money(110),
             "unit_price": money(230), "pack": 12}),
@@ -94,8 +93,10 @@ fn observations(now: Timestamp) -> Result<String> {
         json!({"kind": "lane", "from": "store-7", "to": "store-1", "transfer_days": 2.0, "transfer_cost": money(2500)}),
     ];
     for (at, days) in [8.0, 9.0, 12.0].into_iter().enumerate() {
-        lines.push(json!({"kind": "lead_time", "product": "OAT-1", "location": "store-1", "supplier": "acme", "days": days,
-            "order": format!("P{at}")}));
+        lines.push(
+            json!({"kind": "lead_time", "product": "OAT-1", "location": "store-1", "supplier": "acme", "days": days,
+            "order": format!("P{at}")}),
+        );
     }
     for back in 1..=60_i64 {
         let day = today.checked_sub(back.days())?.to_string();
@@ -133,7 +134,7 @@ async fn an_approver_sees_why_and_approves_by_clicking() -> Result<()> {
     let bars = client.find_all(Locator::Css("svg rect")).await?;
     ensure!(bars.len() > 60, "{} bars for two months of sales and the score", bars.len());
     let text = client.find(Locator::Css("body")).await?.text().await?;
-    for told in ["Hamburg Altona", "München Pasing", "What the model says"] {
+    for told in ["Hamburg Altona", "München Pasing", "critical", "You, the owner of this laptop"] {
         ensure!(text.contains(told), "the page does not say {told:?}:\n{text}");
     }
     let buttons = client.find_all(Locator::Css("button[name=decision]")).await?;

@@ -59,7 +59,10 @@ async fn it_starts_in_an_empty_folder_ends_when_asked_and_starts_again_on_what_i
 async fn a_wrong_configuration_is_told_all_at_once_with_exit_code_2() -> Result<()> {
     let folder = Scratch::new("laptop")?;
     let config = folder.path().join("wrong.yaml");
-    fs::write(&config, "http: {worker: 3, drain_seconds: 0}\nnotify: {smtp: {from: nobody}}\nsupply: {sweep_seconds: 0}\n")?;
+    fs::write(
+        &config,
+        "http: {worker: 3, drain_seconds: 0}\nnotify: {smtp: {from: nobody}}\nsupply: {sweep_seconds: 0}\n",
+    )?;
     let data = folder.path().join("data").display().to_string();
     let args = ["up", "--port", "0", "--data-dir", &data, "--config", &config.display().to_string()].map(str::to_owned);
     let mut process = Process::start(steward()?.args(args))?;

@@ -224,9 +224,7 @@ fn directory() -> Value {
 }
 
 fn contacts() -> Value {
-    let desk = |id: &str, role: &str, location: &str| {
-        json!({"id": id, "name": id, "email": format!("{id}@shop.example"), "roles": [role], "locations": [location]})
-    };
+    let desk = |id: &str, role: &str, location: &str| json!({"id": id, "name": id, "email": format!("{id}@shop.example"), "roles": [role], "locations": [location]});
     json!({"contacts": [
         desk("warehouse-south", "warehouse", "S1"), desk("warehouse-north", "warehouse", "N2"),
         desk("store-north", "store_manager", "N1"),

@@ -125,7 +125,8 @@ impl Bed {
     pub fn transfers(&self, sku: &str) -> Vec<Value> {
         let product = self.shop.odoo_id(sku);
         let pickings = self.odoo.pickings().into_iter().map(Value::Object);
-        let ours = pickings.filter(|picking| picking["origin"].as_str().is_some_and(|from| from.starts_with("steward:")));
+        let ours =
+            pickings.filter(|picking| picking["origin"].as_str().is_some_and(|from| from.starts_with("steward:")));
         let of_product = |picking: &Value| {
             picking["moves"].as_array().is_some_and(|lines| lines.iter().any(|line| line["product_id"] == product))
         };

@@ -62,17 +62,13 @@ impl Shop {
 
     /// What tills and the planning system know: places, sales of two months, lead times.
     pub(super) fn observations(&self, now: Timestamp) -> Result<String> {
-        let place = |id: &str, region: &str| {
-            json!({"kind": "location", "location": id, "region": region, "time_zone": "Europe/Berlin"})
-        };
+        let place = |id: &str, region: &str| json!({"kind": "location", "location": id, "region": region, "time_zone": "Europe/Berlin"});
         let mut lines = vec![place(STORE, "north"), place(DONOR_NEAR, "north"), place(DONOR_ABROAD, "south")];
         let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
         for Article { sku, donors, .. } in &self.0 {
             for back in 1..=DAYS {
                 let day = today.checked_sub(back.days())?;
-                let sold = |at: &str, units: f64| {
-                    json!({"kind": "sales", "product": sku, "location": at, "day": day.to_string(), "units": units})
-                };
+                let sold = |at: &str, units: f64| json!({"kind": "sales", "product": sku, "location": at, "day": day.to_string(), "units": units});
                 // Saturdays sell more; no two weeks alike, none wild.
                 let units = if back % 7 == 0 { 31.0 } else { 18.0 + f64::from(i32::try_from(back % 5)?) };
                 lines.push(sold(STORE, units));

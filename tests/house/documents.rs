@@ -26,6 +26,9 @@ fn the_checked_in_documents_are_those_of_the_code() {
     }
 }
 
+/// Only their path says what to do.
+const BODYLESS: [&str; 1] = ["/notify/v1/subscriptions/{id}/activation"];
+
 /// What takes a body says which, or a caller has to guess.
 #[test]
 fn every_post_says_what_it_takes() {
@@ -35,7 +38,8 @@ fn every_post_says_what_it_takes() {
     for service in &services {
         let document = serde_json::to_value(chassis::host::openapi(service)).expect("a document is JSON");
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
-            if item["post"].is_object() && item["post"]["requestBody"].is_null() {
+            let known = BODYLESS.contains(&path.as_str());
+            if item["post"].is_object() && item["post"]["requestBody"].is_null() && !known {
                 silent.push(path.clone());
             }
         }

@@ -54,6 +54,7 @@ fn what_must_agree_with_itself_has_one_version() {
         let found = versions(&lock, package);
         assert_eq!(found.len(), 1, "{package} has versions {found:?} in Cargo.lock; see `cargo tree -i {package}`");
     }
-    let two = "[[package]]\nname = \"rustls\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"rustls\"\nversion = \"2.0.0\"\n";
+    let two =
+        "[[package]]\nname = \"rustls\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"rustls\"\nversion = \"2.0.0\"\n";
     assert_eq!(versions(two, "rustls"), ["1.0.0", "2.0.0"]);
 }

@@ -49,7 +49,8 @@ async fn nobody_gets_in_without_a_credential() {
     let folder = testkit::Scratch::new("permissions").expect("a folder");
     let settings = settings(&folder.path().display().to_string());
     let services = steward::fleet::services(&settings).expect("the services");
-    let documents: Vec<Value> = services.iter().map(|one| serde_json::to_value(host::openapi(one)).expect("JSON")).collect();
+    let documents: Vec<Value> =
+        services.iter().map(|one| serde_json::to_value(host::openapi(one)).expect("JSON")).collect();
     let prefixes: Vec<&str> = services.iter().map(chassis::Service::name).collect();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let options = HostOptions { listener: Some(listener), ..HostOptions::default() };
@@ -75,7 +76,9 @@ async fn nobody_gets_in_without_a_credential() {
     assert!(walked > 30, "only {walked} operations in the documents");
     assert!(open.is_empty(), "answered without a credential: {open:#?}");
     assert!(public.is_empty(), "public, but in no document: {public:?}");
-    for page in OPEN_PAGES.map(str::to_owned).into_iter().chain(prefixes.iter().map(|one| format!("/{one}/openapi.json"))) {
+    for page in
+        OPEN_PAGES.map(str::to_owned).into_iter().chain(prefixes.iter().map(|one| format!("/{one}/openapi.json")))
+    {
         assert_eq!(status(&http, "get", &format!("{base}{page}")).await, 200, "{page}");
     }
     running.shutdown().await;

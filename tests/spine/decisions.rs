@@ -69,19 +69,22 @@ fn a_fall_becomes_an_approved_transfer_and_everybody_is_told() -> Result<()> {
             Ok(trail)
         };
         let trail = poll(SOON, "all four mails are written down as sent", settled).await?;
-        assert_trail(&trail, &[
-            ("supply", "hint.taken", 1),
-            ("supply", "stock.changed", 1),
-            ("supply", "stock.ran_low", 1),
-            ("scoring", "recommended", 1),
-            ("approvals", "approval.requested", 1),
-            ("approvals", "approval.approved", 1),
-            ("approvals", "approval.ended", 1),
-            ("approvals", "grant.issued", 1),
-            ("approvals", "callback.delivered", 1),
-            ("supply", "grant.consumed", 1),
-            ("supply", "transfer.drafted", 1),
-        ])
+        assert_trail(
+            &trail,
+            &[
+                ("supply", "hint.taken", 1),
+                ("supply", "stock.changed", 1),
+                ("supply", "stock.ran_low", 1),
+                ("scoring", "recommended", 1),
+                ("approvals", "approval.requested", 1),
+                ("approvals", "approval.approved", 1),
+                ("approvals", "approval.ended", 1),
+                ("approvals", "grant.issued", 1),
+                ("approvals", "callback.delivered", 1),
+                ("supply", "grant.consumed", 1),
+                ("supply", "transfer.drafted", 1),
+            ],
+        )
     })
 }
 
@@ -109,7 +112,11 @@ fn a_routine_transfer_inside_the_region_asks_nobody() -> Result<()> {
         bed.mail("warehouse-north@shop.example", "ROUTINE").await?;
         let approval = bed.approval_of("ROUTINE").await?;
         ensure!(approval["policy"]["row"] == "routine-transfer", "judged by {}", approval["policy"]);
-        ensure!(approval["action"]["from"] == DONOR_NEAR && approval["action"]["to"] == STORE, "{}", approval["action"]);
+        ensure!(
+            approval["action"]["from"] == DONOR_NEAR && approval["action"]["to"] == STORE,
+            "{}",
+            approval["action"]
+        );
         let asked = [Who::Olga, Who::Otto].map(|who| bed.mails_to(&who.address(), "ROUTINE"));
         ensure!(asked == [0, 0], "people were asked: {asked:?}");
         Ok(())
@@ -138,12 +145,15 @@ async fn decided_once(bed: &Bed, sku: &str) -> Result<Value> {
     bed.mail("warehouse-south@shop.example", sku).await?;
     let case = bed.case_of(sku).await?;
     let trail = bed.trail(&case).await?;
-    assert_trail(&trail, &[
-        ("approvals", "approval.approved", 1),
-        ("approvals", "approval.ended", 1),
-        ("approvals", "grant.issued", 1),
-        ("supply", "grant.consumed", 1),
-    ])?;
+    assert_trail(
+        &trail,
+        &[
+            ("approvals", "approval.approved", 1),
+            ("approvals", "approval.ended", 1),
+            ("approvals", "grant.issued", 1),
+            ("supply", "grant.consumed", 1),
+        ],
+    )?;
     ensure!(bed.mails_to("warehouse-south@shop.example", sku) == 1, "the warehouse was told twice");
     bed.approval_of(sku).await
 }

@@ -91,7 +91,9 @@ pub(super) fn calls_fit_the_documents(shipment: &Shipment) -> Vec<String> {
         let mut seen = BTreeSet::new();
         let keys = workflow.nodes().filter_map(|node| Some((node.name(), node.header("Idempotency-Key")?)));
         let twice = keys.filter(|(_, key)| !seen.insert(*key));
-        found.extend(twice.map(|(name, key)| format!("{file}: {name}: another node has the Idempotency-Key {key:?} too")));
+        found.extend(
+            twice.map(|(name, key)| format!("{file}: {name}: another node has the Idempotency-Key {key:?} too")),
+        );
     }
     found
 }
@@ -142,7 +144,8 @@ fn agreement(node: Node<'_>, operation: &Operation<'_>) -> Vec<String> {
     let required = operation.parameters.iter().filter(|one| one["in"] == "header" && one["required"] == true);
     let names = required.filter_map(|one| one["name"].as_str());
     let missing = names.filter(|name| node.header(name).is_none());
-    let mut found: Vec<String> = missing.map(|name| format!("lacks the header {name}, which the document requires")).collect();
+    let mut found: Vec<String> =
+        missing.map(|name| format!("lacks the header {name}, which the document requires")).collect();
     let schema = &operation.json["requestBody"]["content"]["application/json"]["schema"];
     if node.parameters()["sendBody"] != true {
         found.extend((!schema.is_null()).then(|| "sends no body, though the document has one".to_owned()));

@@ -75,7 +75,8 @@ fn results(shipment: &Shipment, node: Node<'_>) -> Fields {
     let target = node.parameters()["workflowId"]["value"].as_str().unwrap_or_default();
     let Some(target) = shipment.by_id(target) else { return Fields::new() };
     let connections = target.connections();
-    let is_end = |node: &Node<'_>| node.kind() != "stickyNote" && !connections.iter().any(|(from, ..)| *from == node.name());
+    let is_end =
+        |node: &Node<'_>| node.kind() != "stickyNote" && !connections.iter().any(|(from, ..)| *from == node.name());
     let ends: Vec<Node<'_>> = target.nodes().filter(is_end).collect();
     common(ends.into_iter().map(|end| outgoing(shipment, target, end, &mut Vec::new())))
 }
@@ -103,12 +104,16 @@ pub(super) fn fields_read_exist(shipment: &Shipment) -> Vec<String> {
     });
     found.extend(shipment.each_node(|workflow, node| {
         let of_webhook = |name: &str| workflow.node(name).is_some_and(|source| source.kind() == "webhook");
-        let bodies = node.texts().into_iter().flat_map(|text| text.match_indices(".item.json.body.").map(move |hit| (text, hit)));
+        let bodies = node
+            .texts()
+            .into_iter()
+            .flat_map(|text| text.match_indices(".item.json.body.").map(move |hit| (text, hit)));
         let check = |(text, (at, hit)): (&str, (usize, &str))| {
             let name = text[..at].rsplit_once("$('")?.1.strip_suffix("')")?;
             let rest = &text[at + hit.len()..];
             let field = &rest[..rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len())];
-            (of_webhook(name) && !PUSH.contains(&field)).then(|| format!("reads {field:?} of a push, which has {PUSH:?}"))
+            (of_webhook(name) && !PUSH.contains(&field))
+                .then(|| format!("reads {field:?} of a push, which has {PUSH:?}"))
         };
         bodies.filter_map(check).collect()
     }));

@@ -87,7 +87,8 @@ pub(super) fn connections_lead_somewhere(shipment: &Shipment) -> Vec<String> {
         let ends = connections.iter().flat_map(|(from, _, to)| [*from, *to]);
         let loose = ends.filter(|end| workflow.node(end).is_none()).map(|end| format!("no node is called {end:?}"));
         let fed: BTreeSet<&str> = connections.iter().map(|(_, _, to)| *to).collect();
-        let starts = |node: &Node<'_>| node.kind().ends_with("rigger") || matches!(node.kind(), "webhook" | "stickyNote");
+        let starts =
+            |node: &Node<'_>| node.kind().ends_with("rigger") || matches!(node.kind(), "webhook" | "stickyNote");
         let alone = workflow.nodes().filter(|node| !starts(node) && !fed.contains(node.name()));
         loose.chain(alone.map(|node| format!("nothing leads to {:?}", node.name()))).collect()
     })
