@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use chassis::prelude::{ConfigError, Cx, NewEffect, Settings, StoreError, Timestamp, Tx};
+use chassis::{
+    prelude::{ConfigError, Cx, NewEffect, Settings, StoreError, Timestamp, Tx},
+    reload::Reloaded,
+};
 use contracts::{
     FieldError, PersonId,
     events::{ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy},
@@ -25,7 +28,6 @@ use crate::{
         view::Status,
     },
     settings::{ApprovalSettings, GrantKeys, InForce, LinkKeys},
-    sources::Source,
     store::{self, IssuedGrant, Stored},
 };
 
@@ -38,9 +40,9 @@ const TURN: u32 = 200;
 
 /// Everything a decision is made with.
 pub(crate) struct Desk {
-    directory: Arc<Source<Directory>>,
-    policy: Source<InForce>,
-    keys: Source<GrantKeys>,
+    directory: Arc<Reloaded<Directory>>,
+    policy: Reloaded<InForce>,
+    keys: Reloaded<GrantKeys>,
     links: LinkKeys,
     /// Base of links; no slash at the end.
     public_url: String,

@@ -7,7 +7,6 @@ mod desk;
 mod http;
 mod rules;
 mod settings;
-mod sources;
 mod store;
 
 use std::{sync::Arc, time::Duration};

@@ -8,7 +8,8 @@ use std::{
 use chassis::{
     Settings,
     clock::Ids,
-    config::{ConfigError, SecretFile},
+    config::{ConfigError, SecretFile, secret_of},
+    reload::{Reloaded, files},
 };
 use governance::{
     Directory, GrantSigner, GrantVerifier, Jwks, Policy, PolicyRef,
@@ -17,8 +18,6 @@ use governance::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-
-use crate::sources::{Source, files};
 
 /// The keys are documented in the chassis' `default.yaml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -77,24 +76,14 @@ pub(crate) struct CallbackCredentials {
 impl CallbackCredentials {
     /// The Standard Webhooks secret of now.
     pub(crate) fn secret(&self) -> Result<Option<SecretString>, ConfigError> {
-        of_file_or_text(self.secret_file.as_ref(), self.secret.as_ref())
+        secret_of(self.secret_file.as_ref(), self.secret.as_ref())
     }
 
     /// The header of now: name and value.
     pub(crate) fn header(&self) -> Result<Option<(String, SecretString)>, ConfigError> {
         let Some(header) = &self.header else { return Ok(None) };
-        let value = of_file_or_text(header.value_file.as_ref(), header.value.as_ref())?;
+        let value = secret_of(header.value_file.as_ref(), header.value.as_ref())?;
         Ok(value.map(|value| (header.name.clone(), value)))
-    }
-}
-
-fn of_file_or_text(
-    file: Option<&SecretFile>,
-    text: Option<&SecretString>,
-) -> Result<Option<SecretString>, ConfigError> {
-    match file {
-        Some(file) => file.read().map(Some),
-        None => Ok(text.filter(|secret| !secret.expose_secret().is_empty()).cloned()),
     }
 }
 
@@ -122,19 +111,19 @@ impl ApprovalSettings {
     }
 
     /// Without a file nobody is known, and every request that needs a person is denied.
-    pub(crate) fn directory(&self) -> Result<Source<Directory>, ConfigError> {
+    pub(crate) fn directory(&self) -> Result<Reloaded<Directory>, ConfigError> {
         let Some(path) = self.directory_file.clone() else {
-            return Source::new([], || Ok(Directory::default()));
+            return Reloaded::new([], || Ok(Directory::default()));
         };
-        Source::new([path.clone()], move || {
+        Reloaded::new([path.clone()], move || {
             Directory::parse(&text("directory_file", &path)?).map_err(|error| unusable("directory_file", &path, &error))
         })
     }
 
     /// What the directory of this moment lacks for the policy is told, not refused: people come and go.
-    pub(crate) fn policy(&self, directory: &Arc<Source<Directory>>) -> Result<Source<InForce>, ConfigError> {
+    pub(crate) fn policy(&self, directory: &Arc<Reloaded<Directory>>) -> Result<Reloaded<InForce>, ConfigError> {
         let (path, directory) = (self.policy_file.clone(), Arc::clone(directory));
-        Source::new(path.clone(), move || {
+        Reloaded::new(path.clone(), move || {
             let own = Path::new("the built-in policy");
             let document = path.as_ref().map_or(Ok(DEFAULT_POLICY.to_owned()), |path| text("policy_file", path))?;
             let at = path.as_deref().unwrap_or(own);
@@ -148,10 +137,10 @@ impl ApprovalSettings {
     }
 
     /// Without a file, a key for as long as this process lives: good for a trial, not for two replicas.
-    pub(crate) fn grant_keys(&self) -> Result<Source<GrantKeys>, ConfigError> {
+    pub(crate) fn grant_keys(&self) -> Result<Reloaded<GrantKeys>, ConfigError> {
         let (own, others) = (self.signing_key_file.clone(), self.published_keys_dir.clone());
         let passing = Ids::default().secret_bytes::<32>();
-        Source::new(own.iter().chain(&others).cloned().collect::<Vec<_>>(), move || {
+        Reloaded::new(own.iter().chain(&others).cloned().collect::<Vec<_>>(), move || {
             let signer = match &own {
                 Some(path) => read_signer(path)?,
                 None => GrantSigner::from_seed(&passing)
@@ -171,7 +160,7 @@ impl ApprovalSettings {
 
     /// Without a secret, one for as long as this process lives: its links end with it.
     pub(crate) fn link_key(&self) -> Result<LinkKeys, ConfigError> {
-        let secret = of_file_or_text(self.link_secret_file.as_ref(), self.link_secret.as_ref())?;
+        let secret = secret_of(self.link_secret_file.as_ref(), self.link_secret.as_ref())?;
         let passing = Ids::default().secret_bytes::<MIN_SECRET_BYTES>();
         let keys = LinkKeys { file: self.link_secret_file.clone(), fixed: secret, passing };
         keys.get().map(|_| keys)
@@ -187,7 +176,7 @@ pub(crate) struct LinkKeys {
 
 impl LinkKeys {
     pub(crate) fn get(&self) -> Result<LinkKey, ConfigError> {
-        let secret = of_file_or_text(self.file.as_ref(), self.fixed.as_ref())?;
+        let secret = secret_of(self.file.as_ref(), self.fixed.as_ref())?;
         let bytes = secret.as_ref().map_or(&self.passing[..], |secret| secret.expose_secret().as_bytes());
         LinkKey::new(bytes).map_err(|error| ConfigError::one(format!("approvals.link_secret: {error}")))
     }

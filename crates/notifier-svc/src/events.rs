@@ -87,7 +87,7 @@ async fn ask(
     mut data: Map<String, Value>,
 ) -> Result<(), HandleError> {
     data.insert("link".into(), json!(asked.link));
-    let composed = notifier.compose_for(template, asked, &data).await;
+    let composed = notifier.compose_for(template, asked, &data);
     let text = composed.map_err(|errors| {
         let first = errors.first().map(|error| format!("{} {}", error.pointer, error.detail));
         HandleError::Poison(format!("{template} cannot be written: {}", first.unwrap_or_default()))

@@ -1,13 +1,13 @@
 //! What handlers, event handlers and executors share: texts, contacts, and who is subscribed to what.
 
-use chassis::prelude::*;
+use chassis::{prelude::*, reload::Reloaded};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use sqlx::AnyConnection;
 
 use crate::{
     rules::{
-        contacts::{Audience, Contact, ContactBook},
+        contacts::{Audience, Contact, Contacts, contacts_of},
         templates::Templates,
     },
     settings::{DeclaredSubscription, NotifySettings},
@@ -22,7 +22,7 @@ const MOST_RECIPIENTS: usize = 100;
 
 pub(crate) struct Notifier {
     templates: Templates,
-    contacts: ContactBook,
+    contacts: Reloaded<Contacts>,
     default_locale: String,
     declared: Vec<DeclaredSubscription>,
 }
@@ -45,8 +45,7 @@ impl Notifier {
     pub(crate) fn new(settings: &NotifySettings) -> Result<Self, ConfigError> {
         let templates =
             Templates::shipped().map_err(|error| ConfigError::one(format!("notify: a shipped template: {error}")))?;
-        let contacts = ContactBook::open(settings.contacts_file.clone())
-            .map_err(|error| ConfigError::one(format!("notify.contacts_file: {}", chassis::chain(&error))))?;
+        let contacts = contacts_of(settings.contacts_file.clone())?;
         Ok(Self {
             templates,
             contacts,
@@ -59,13 +58,13 @@ impl Notifier {
     ///
     /// # Errors
     /// `/to` when nobody is meant, `/template` and `/data/...` when the text cannot be made.
-    pub(crate) async fn compose(
+    pub(crate) fn compose(
         &self,
         template: &str,
         to: &Audience,
         data: &Map<String, Value>,
     ) -> Result<Vec<Addressed>, Vec<FieldError>> {
-        let contacts = self.contacts.contacts().await;
+        let contacts = self.contacts.get();
         let meant = contacts.of(to);
         if meant.is_empty() {
             // The text is checked all the same, so that the caller hears of everything at once.
@@ -88,13 +87,13 @@ impl Notifier {
 
     /// What one person will read, whom somebody else names; `None` when no address is known for them. Language, and
     /// the address where none is given, come from the contacts.
-    pub(crate) async fn compose_for(
+    pub(crate) fn compose_for(
         &self,
         template: &str,
         asked: &contracts::events::AskedPerson,
         data: &Map<String, Value>,
     ) -> Result<Option<Addressed>, Vec<FieldError>> {
-        let contacts = self.contacts.contacts().await;
+        let contacts = self.contacts.get();
         let meant = contacts.of(&Audience::Person(asked.person.clone()));
         let contact = meant.first();
         let Some(email) = asked.email.clone().or_else(|| contact.map(|contact| contact.email.clone())) else {

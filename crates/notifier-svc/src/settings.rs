@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
-use chassis::{ConfigError, Settings, config::SecretFile, webhooks};
+use chassis::{
+    ConfigError, Settings,
+    config::{SecretFile, secret_of},
+    webhooks,
+};
 use lettre::message::Mailbox;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
@@ -51,7 +55,7 @@ impl Default for SmtpSettings {
 impl SmtpSettings {
     /// Where mail goes; `None` when nothing is configured. Read at every mail, so that a rotated password counts at once.
     pub(crate) fn route(&self) -> Result<Option<MailRoute>, ConfigError> {
-        let url = one_of(self.url.as_ref(), self.url_file.as_ref())?;
+        let url = secret_of(self.url_file.as_ref(), self.url.as_ref())?;
         let parse = |url: SecretString| MailRoute::parse(&url).map_err(|why| problem("smtp.url", &why));
         url.map(parse).transpose()
     }
@@ -84,14 +88,14 @@ struct DeclaredHeader {
 impl DeclaredSubscription {
     /// What signs its pushes.
     pub(crate) fn secret(&self) -> Result<SecretString, ConfigError> {
-        one_of(self.secret.as_ref(), self.secret_file.as_ref())?
+        secret_of(self.secret_file.as_ref(), self.secret.as_ref())?
             .ok_or_else(|| self.problem("secret or secret_file is required"))
     }
 
     /// The credential its receiver asks for.
     pub(crate) fn header(&self) -> Result<Option<(String, SecretString)>, ConfigError> {
         let Some(header) = &self.header else { return Ok(None) };
-        let value = one_of(header.value.as_ref(), header.value_file.as_ref())?
+        let value = secret_of(header.value_file.as_ref(), header.value.as_ref())?
             .ok_or_else(|| self.problem("header.value or header.value_file is required"))?;
         Ok(Some((header.name.clone(), value)))
     }
@@ -147,12 +151,4 @@ impl NotifySettings {
 
 fn problem(key: &str, detail: &str) -> ConfigError {
     ConfigError::one(format!("{}.{key}: {detail}", crate::PREFIX))
-}
-
-/// Of a secret and a mounted file with it, the file wins.
-fn one_of(inline: Option<&SecretString>, file: Option<&SecretFile>) -> Result<Option<SecretString>, ConfigError> {
-    match file {
-        Some(file) => file.read().map(Some),
-        None => Ok(inline.filter(|secret| !secret.expose_secret().is_empty()).cloned()),
-    }
 }

@@ -3,8 +3,6 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
 };
 
 use contracts::{Digest, PersonId};
@@ -16,10 +14,8 @@ use super::{Denied, Grantee, Principal};
 use crate::{
     clock::{Clock, Ids},
     config::ConfigError,
+    reload::Reloaded,
 };
-
-/// The file's modification time is looked at no more often than this.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Name of a key: 1 to 32 of `a-z`, `0-9` and `-`. Two entries may share it while a secret is rotated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,31 +120,14 @@ impl KeysFile {
 
 /// The live set of keys.
 pub(super) struct KeyRing {
-    path: Option<PathBuf>,
+    keys: Reloaded<Vec<KeyEntry>>,
     clock: Clock,
-    state: RwLock<State>,
 }
-
-struct State {
-    keys: Arc<Vec<KeyEntry>>,
-    /// Time and size of the file that was last looked at, good or broken.
-    seen: Option<Seen>,
-    next_look: Timestamp,
-}
-
-type Seen = (SystemTime, u64);
 
 impl KeyRing {
     pub(super) fn open(path: Option<PathBuf>, clock: Clock) -> Result<Self, ConfigError> {
-        let next_look = clock.now() + LOOK_AGAIN;
-        let (keys, seen) = match &path {
-            Some(path) => {
-                let seen = look(path);
-                (read(path).map_err(ConfigError::one)?, seen)
-            }
-            None => (Vec::new(), None),
-        };
-        Ok(Self { path, clock, state: RwLock::new(State { keys: Arc::new(keys), seen, next_look }) })
+        let keys = Reloaded::new(path.clone(), move || path.as_deref().map_or_else(|| Ok(Vec::new()), read))?;
+        Ok(Self { keys, clock })
     }
 
     /// # Errors
@@ -157,7 +136,7 @@ impl KeyRing {
         let (id, secret) =
             credential.strip_prefix("stw_").and_then(|rest| rest.split_once('_')).ok_or(Denied::Malformed)?;
         let hash = Digest::of_bytes(secret.as_bytes());
-        let keys = self.current();
+        let keys = self.keys.get();
         let matching = keys.iter().filter(|entry| entry.id.0 == id);
         // Constant in the hash; that the id exists is no secret.
         let found = matching
@@ -170,42 +149,12 @@ impl KeyRing {
     /// A live entry of that id, for a session that stands on it.
     pub(super) fn live(&self, id: &KeyId) -> Option<KeyEntry> {
         let now = self.clock.now();
-        self.current().iter().find(|entry| entry.id == *id && entry.is_live(now)).cloned()
-    }
-
-    fn current(&self) -> Arc<Vec<KeyEntry>> {
-        let now = self.clock.now();
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        if now < state.next_look {
-            return Arc::clone(&state.keys);
-        }
-        drop(state);
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.next_look = now + LOOK_AGAIN;
-        if let Some(path) = &self.path {
-            let seen = look(path);
-            if seen != state.seen {
-                state.seen = seen;
-                match read(path) {
-                    Ok(keys) => {
-                        tracing::info!(keys = keys.len(), "the keys file changed and was read again");
-                        state.keys = Arc::new(keys);
-                    }
-                    Err(error) => tracing::error!(error, "the changed keys file is not usable; the old keys stay"),
-                }
-            }
-        }
-        Arc::clone(&state.keys)
+        self.keys.get().iter().find(|entry| entry.id == *id && entry.is_live(now)).cloned()
     }
 }
 
-fn look(path: &Path) -> Option<Seen> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-fn read(path: &Path) -> Result<Vec<KeyEntry>, String> {
-    let named = |error: String| format!("auth.keys_file {}: {error}", path.display());
+fn read(path: &Path) -> Result<Vec<KeyEntry>, ConfigError> {
+    let named = |error: String| ConfigError::one(format!("auth.keys_file {}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
     Ok(KeysFile::from_yaml(&text).map_err(named)?.keys)
 }

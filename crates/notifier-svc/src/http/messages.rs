@@ -62,7 +62,7 @@ pub(crate) async fn send_message(
     let answer = command(&cx, &caller, "messages.send", &key, &fingerprint, |tx| {
         Box::pin(async move {
             let MessageRequest { template, to, data, reference } = request;
-            let texts = notifier.compose(&template, &to, &data).await.map_err(ApiError::invalid)?;
+            let texts = notifier.compose(&template, &to, &data).map_err(ApiError::invalid)?;
             let (message, _) = messages::accept(tx, &actor, NewMessage { template, to, reference, texts }).await?;
             Ok(Reply::accepted(message))
         })

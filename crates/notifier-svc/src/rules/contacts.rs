@@ -1,10 +1,10 @@
 //! Who can be told, and whom an audience means.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::HashSet, path::PathBuf};
 
+use chassis::{ConfigError, reload::Reloaded};
 use contracts::{LocationId, PersonId, SupplierId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::RwLock;
 
 /// One who can be told: a person, the desk of a warehouse, a supplier's order office.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -123,48 +123,18 @@ impl Contacts {
     }
 }
 
-/// The contacts file. Read again when it changes, so that a new colleague needs no restart; a file that has become bad
-/// leaves the last good one in force.
-pub(crate) struct ContactBook {
-    path: Option<PathBuf>,
-    current: RwLock<(Option<SystemTime>, Arc<Contacts>)>,
-}
-
-impl ContactBook {
-    /// # Errors
-    /// When there is a file and it is not usable.
-    pub(crate) fn open(path: Option<PathBuf>) -> Result<Self, InvalidContacts> {
-        let first = match &path {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(InvalidContacts::Read)?;
-                (std::fs::metadata(path).and_then(|meta| meta.modified()).ok(), Arc::new(Contacts::parse(&text)?))
-            }
-            None => (None, Arc::default()),
-        };
-        Ok(Self { path, current: RwLock::new(first) })
-    }
-
-    pub(crate) async fn contacts(&self) -> Arc<Contacts> {
-        let Some(path) = &self.path else { return Arc::clone(&self.current.read().await.1) };
-        let changed = tokio::fs::metadata(path).await.and_then(|meta| meta.modified()).ok();
-        {
-            let current = self.current.read().await;
-            if current.0 == changed {
-                return Arc::clone(&current.1);
-            }
-        }
-        let text = tokio::fs::read_to_string(path).await.map_err(InvalidContacts::Read);
-        let mut current = self.current.write().await;
-        match text.and_then(|text| Contacts::parse(&text)) {
-            Ok(contacts) => *current = (changed, Arc::new(contacts)),
-            Err(error) => {
-                tracing::error!(path = %path.display(), error = %chassis::chain(&error), "the changed contacts file is not usable; the old contacts stay");
-                // Told once per change, not once per message.
-                current.0 = changed;
-            }
-        }
-        Arc::clone(&current.1)
-    }
+/// The contacts file, read again when it changes, so that a new colleague needs no restart. Without a file there are
+/// no contacts.
+///
+/// # Errors
+/// When there is a file and it is not usable.
+pub(crate) fn contacts_of(path: Option<PathBuf>) -> Result<Reloaded<Contacts>, ConfigError> {
+    Reloaded::new(path.clone(), move || {
+        let Some(path) = &path else { return Ok(Contacts::default()) };
+        let text = std::fs::read_to_string(path).map_err(InvalidContacts::Read);
+        text.and_then(|text| Contacts::parse(&text))
+            .map_err(|error| ConfigError::one(format!("notify.contacts_file: {}", chassis::chain(&error))))
+    })
 }
 
 #[cfg(test)]
@@ -211,24 +181,5 @@ contacts:
         let address = "contacts: [{id: a, name: A, email: nobody}]";
         assert!(matches!(Contacts::parse(address), Err(InvalidContacts::Email(..))));
         assert!(matches!(Contacts::parse("contacts: [{id: a, mail: x}]"), Err(InvalidContacts::Syntax(_))));
-    }
-
-    #[tokio::test]
-    async fn a_changed_file_is_taken_and_a_spoilt_one_leaves_the_last_good_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("contacts.yaml");
-        let write = |text: &str, age: u64| {
-            std::fs::write(&path, text).unwrap();
-            let file = std::fs::File::options().write(true).open(&path).unwrap();
-            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 + age)).unwrap();
-        };
-        write("contacts: []", 0);
-        let book = ContactBook::open(Some(path.clone())).unwrap();
-        let olga = audience(r#"{"person":"olga"}"#).unwrap();
-        assert!(book.contacts().await.of(&olga).is_empty());
-        write(FILE, 1);
-        assert_eq!(book.contacts().await.of(&olga).len(), 1);
-        write("contacts: [", 2);
-        assert_eq!(book.contacts().await.of(&olga).len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What the service reads from files that may change while it runs: people, policy, keys, secrets.
+//! What is read from files that may change while the process runs: API keys, people, policies, contacts, signing keys.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,27 +6,27 @@ use std::{
     time::SystemTime,
 };
 
-use chassis::config::ConfigError;
+use crate::config::ConfigError;
 
 type Load<T> = Box<dyn Fn() -> Result<T, ConfigError> + Send + Sync>;
 /// When and how large: enough to see that a mounted file was replaced.
 type Stamp = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
 /// A value that is read again when one of its files has changed. A change that cannot be read is logged and the
-/// last good value stays: a slip in an editor must not stop approvals.
-pub(crate) struct Source<T> {
+/// last good value stays: a slip in an editor must not stop the work.
+pub struct Reloaded<T> {
     /// Files, or folders whose files count; none for a value that never changes.
     paths: Vec<PathBuf>,
     load: Load<T>,
     current: RwLock<(Stamp, Arc<T>)>,
 }
 
-impl<T> Source<T> {
+impl<T> Reloaded<T> {
     /// Reads it for the first time.
     ///
     /// # Errors
     /// What `load` says.
-    pub(crate) fn new(
+    pub fn new(
         paths: impl IntoIterator<Item = PathBuf>,
         load: impl Fn() -> Result<T, ConfigError> + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
@@ -37,8 +37,8 @@ impl<T> Source<T> {
         Ok(Self { paths, load: Box::new(load), current: RwLock::new((stamp, first)) })
     }
 
-    /// The value of now.
-    pub(crate) fn get(&self) -> Arc<T> {
+    /// The value of now. Looks at the files each time, which is a few microseconds.
+    pub fn get(&self) -> Arc<T> {
         let now = stamp(&self.paths);
         {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +61,8 @@ fn stamp(paths: &[PathBuf]) -> Stamp {
 }
 
 /// The file itself, or the files of a folder by name.
-pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
+#[must_use]
+pub fn files(path: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(path) else { return vec![path.to_owned()] };
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
@@ -89,17 +90,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("number");
         std::fs::write(&path, "1").unwrap();
-        let source = Source::new([path.clone()], {
+        let reloaded = Reloaded::new([path.clone()], {
             let path = path.clone();
             move || number(&path)
         })
         .unwrap();
-        assert_eq!(*source.get(), 1);
+        assert_eq!(*reloaded.get(), 1);
         std::fs::write(&path, "22").unwrap();
-        assert_eq!(*source.get(), 22);
+        assert_eq!(*reloaded.get(), 22);
         std::fs::write(&path, "oops").unwrap();
-        assert_eq!(*source.get(), 22);
+        assert_eq!(*reloaded.get(), 22);
         std::fs::write(&path, "33333").unwrap();
-        assert_eq!(*source.get(), 33_333);
+        assert_eq!(*reloaded.get(), 33_333);
     }
 }
