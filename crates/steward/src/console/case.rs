@@ -86,9 +86,8 @@ fn summary(details: &[(String, String)]) -> String {
 }
 
 fn text(value: &Value) -> String {
-    let words = |items: &Vec<Value>| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
-    let whole = match (value.as_str(), value.as_array().and_then(words)) {
-        (Some(text), _) => text.to_owned(),
+    let whole = match (value, words(value)) {
+        (Value::String(text), _) => text.clone(),
         (_, Some(words)) => words.join(", "),
         _ => value.to_string(),
     };
@@ -96,4 +95,9 @@ fn text(value: &Value) -> String {
         Some((end, _)) => format!("{} ...", &whole[..end]),
         None => whole,
     }
+}
+
+/// The items of a list of texts; `None` for anything else.
+fn words(value: &Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(Value::as_str).collect()
 }
