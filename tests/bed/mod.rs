@@ -147,8 +147,8 @@ impl Bed {
         let path = format!("/supply/v1/audit?limit=500&subject=stock:{sku}@{STORE}");
         let latest = async || {
             let page = self.api(Who::Operator).get(&path).await?.success()?;
-            let leaves = page["items"].as_array().into_iter().flatten();
-            let fell = leaves.filter(|leaf| leaf["verb"] == "stock.ran_low").last();
+            let mut leaves = page["items"].as_array().into_iter().flatten();
+            let fell = leaves.rfind(|leaf| leaf["verb"] == "stock.ran_low");
             let case = fell.and_then(|leaf| leaf["correlation_id"].as_str()).map(str::to_owned);
             case.with_context(|| format!("the audit says: {page}"))
         };

@@ -1,6 +1,6 @@
 //! One ground for all cases, started by the first of them.
 
-use std::sync::LazyLock;
+use std::{io, sync::LazyLock};
 
 use anyhow::{Context as _, Result};
 use steward_e2e::bed::{Article, Bed, DONOR_ABROAD, DONOR_NEAR};
@@ -26,16 +26,15 @@ const fn article(sku: &'static str, category: &'static str, donors: &'static [(&
 }
 
 /// Outlives the tests: the ground's own servers run on it.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime starts")
-});
+static RUNTIME: LazyLock<io::Result<Runtime>> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build());
 static GROUND: OnceCell<Bed> = OnceCell::const_new();
 
 /// Runs a case on the ground; when it fails, says what the services complained of.
 pub(crate) fn case(work: impl AsyncFnOnce(&Bed) -> Result<()>) -> Result<()> {
     testkit::require!(Postgres, RabbitMq, Redis, N8n);
-    RUNTIME.block_on(async {
+    let runtime = RUNTIME.as_ref().map_err(|error| anyhow::anyhow!("no runtime: {error}"))?;
+    runtime.block_on(async {
         let bed = GROUND.get_or_try_init(|| Bed::start(&ARTICLES)).await?;
         work(bed).await.with_context(|| bed.complaints())
     })

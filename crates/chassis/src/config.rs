@@ -258,7 +258,6 @@ impl Settings {
 
     /// Settings and everything wrong with them. With errors they hold what could be read, the defaults where nothing
     /// could, and serve only to find further errors.
-
     fn layered(
         files: &[PathBuf],
         texts: &[&str],

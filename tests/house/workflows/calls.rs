@@ -52,15 +52,12 @@ fn operation<'a>(shipment: &'a Shipment, node: Node<'_>) -> Result<Operation<'a>
     let called = path_of(url).ok_or_else(|| format!("its URL {url:?} does not begin with the base URL of Config"))?;
     let method = node.parameters()["method"].as_str().unwrap_or("GET").to_lowercase();
     for document in shipment.documents.values() {
-        let paths = document["paths"].as_object().into_iter().flatten();
-        for (template, item) in paths.filter(|(template, _)| is_path(template, &called)) {
-            if let Some(json) = item.get(&method) {
-                let shared = item["parameters"].as_array().into_iter().flatten();
-                let parameters = shared.chain(json["parameters"].as_array().into_iter().flatten()).collect();
-                return Ok(Operation { document, json, parameters });
-            }
-            return Err(format!("{template} has no {}", method.to_uppercase()));
-        }
+        let mut paths = document["paths"].as_object().into_iter().flatten();
+        let Some((template, item)) = paths.find(|(template, _)| is_path(template, &called)) else { continue };
+        let json = item.get(&method).ok_or_else(|| format!("{template} has no {}", method.to_uppercase()))?;
+        let shared = item["parameters"].as_array().into_iter().flatten();
+        let parameters = shared.chain(json["parameters"].as_array().into_iter().flatten()).collect();
+        return Ok(Operation { document, json, parameters });
     }
     Err(format!("no document in openapi/ has {} {called}", method.to_uppercase()))
 }
