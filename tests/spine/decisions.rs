@@ -65,7 +65,7 @@ fn a_fall_becomes_an_approved_transfer_and_everybody_is_told() -> Result<()> {
         let case = bed.case_of("HAPPY").await?;
         let settled = async || {
             let trail = bed.trail(&case).await?;
-            ensure!(trail.count("notify", "message_sent") >= 4, "mails sent: {:#?}", trail.0);
+            ensure!(trail.count("notify", "message.sent") >= 4, "mails sent: {:#?}", trail.0);
             Ok(trail)
         };
         let trail = poll(SOON, "all four mails are written down as sent", settled).await?;
@@ -75,7 +75,7 @@ fn a_fall_becomes_an_approved_transfer_and_everybody_is_told() -> Result<()> {
                 ("supply", "hint.taken", 1),
                 ("supply", "stock.changed", 1),
                 ("supply", "stock.ran_low", 1),
-                ("scoring", "recommended", 1),
+                ("scoring", "recommendation.made", 1),
                 ("approvals", "approval.requested", 1),
                 ("approvals", "approval.approved", 1),
                 ("approvals", "approval.ended", 1),

@@ -93,7 +93,7 @@ fn a_service_that_is_away_for_a_while_delays_the_case_and_doubles_nothing() -> R
             ("approvals", "grant.issued"),
             ("supply", "grant.consumed"),
             ("supply", "transfer.drafted"),
-            ("scoring", "recommended"),
+            ("scoring", "recommendation.made"),
         ] {
             ensure!(trail.count(service, verb) == 1, "{service} {verb}: {:#?}", trail.0);
         }

@@ -237,7 +237,8 @@ impl Desk {
         let details = json!({
             "title": case.title, "action": case.action, "facts_hash": case.facts_hash, "policy": case.route.policy,
             "row": case.route.row, "passed_over": case.route.trace, "score": case.score.as_ref().map(|s| s.micros),
-            "on_behalf_of": request.state.requester.on_behalf_of, "on_behalf_of_is": "asserted",
+            // Nobody proved it; it can only have tightened the rules.
+            "on_behalf_of_asserted": request.state.requester.on_behalf_of,
         });
         tx.audit(&request.requested_by, "approval.requested", &subject(&request.id), details).await
     }

@@ -101,7 +101,7 @@ pub(crate) async fn keep(
         "action": made.action,
         "quantity": made.quantity,
     });
-    tx.audit(actor, "recommended", &format!("recommendation:{id}"), details).await?;
+    tx.audit(actor, "recommendation.made", &format!("recommendation:{id}"), details).await?;
     tx.emit(&made).await?;
     Ok(id)
 }

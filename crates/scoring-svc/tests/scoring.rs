@@ -118,7 +118,7 @@ async fn a_score_keeps_a_recommendation_tells_of_it_and_leaves_an_audit_leaf() {
     assert_eq!(kept["facts_hash"], json!(sealed));
 
     let (_, leaves) = scoring.get(&format!("/v1/audit?subject=recommendation:{id}")).await;
-    assert_eq!(leaves["items"][0]["verb"], "recommended");
+    assert_eq!(leaves["items"][0]["verb"], "recommendation.made");
     let event = heard(&scoring).await;
     assert_eq!(event["recommendation_id"], json!(id));
     assert_eq!((&event["action"], &event["model"]), (&json!("transfer"), &json!("replenishment-priority@1")));

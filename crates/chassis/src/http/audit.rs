@@ -22,7 +22,7 @@ pub(crate) struct AuditEntry {
     pub at: Timestamp,
     /// `key:n8n`, `person:olga`, `policy:...`, `service:supply`.
     pub actor: String,
-    #[schema(example = "approved")]
+    #[schema(example = "approval.approved")]
     pub verb: String,
     #[schema(example = "approval:0192f0c1-...")]
     pub subject: String,

@@ -200,7 +200,13 @@ async fn end_letter(
             if !move_letter(tx, &id, state).await? {
                 return Err(ApiError::not_found("dead letter"));
             }
-            tx.audit(&actor, verb, &format!("dead-letter:{id}"), json!({"reason": reason.reason})).await?;
+            tx.audit(
+                &actor,
+                &format!("dead_letter.{verb}"),
+                &format!("dead-letter:{id}"),
+                json!({"reason": reason.reason}),
+            )
+            .await?;
             Ok(Reply::accepted(json!({"id": id, "state": state})))
         })
     });

@@ -78,8 +78,8 @@ impl Executor for WebhookExecutor {
     async fn settled(&self, _: &Cx, tx: &mut Tx, effect: &Effect, settled: &Settled) -> Result<(), StoreError> {
         let push: Push = serde_json::from_value(effect.payload.clone())?;
         let (verb, cause) = match settled {
-            Settled::Done(_) => ("event_pushed", None),
-            Settled::Dead { cause } => ("event_not_pushed", Some(cause)),
+            Settled::Done(_) => ("event.pushed", None),
+            Settled::Dead { cause } => ("event.not_pushed", Some(cause)),
         };
         let details = json!({"event": push.event, "cause": cause});
         tx.audit(OURSELVES, verb, &format!("subscription:{}", push.subscription), details).await

@@ -137,7 +137,7 @@ pub(crate) async fn raise(tx: &mut Tx, actor: &str, incident: Incident) -> Resul
     .await?;
     remember(tx, &exception.id, incident.about, &incident.details).await?;
     let opened = exception.count == 1;
-    let verb = if opened { "exception_opened" } else { "exception_repeated" };
+    let verb = if opened { "exception.opened" } else { "exception.repeated" };
     let details = json!({"class": exception.class, "title": exception.title, "count": exception.count});
     tx.audit(actor, verb, &format!("exception:{}", exception.id), details).await?;
     if opened {
@@ -202,7 +202,7 @@ pub(crate) async fn resolve(
         let found = find(tx.conn(), id).await?;
         return Ok(Err(found.map_or(Unresolved::Unknown, |found| Unresolved::Already(Box::new(found)))));
     };
-    tx.audit(actor, "exception_resolved", &format!("exception:{id}"), json!({"resolution": resolution})).await?;
+    tx.audit(actor, "exception.resolved", &format!("exception:{id}"), json!({"resolution": resolution})).await?;
     tx.emit(&ExceptionResolved {
         exception_id: id.to_owned(),
         resolution: resolution.to_owned(),

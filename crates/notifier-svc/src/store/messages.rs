@@ -150,7 +150,7 @@ pub(crate) async fn accept(tx: &mut Tx, actor: &str, new: NewMessage) -> Result<
         .await?;
     let told: Vec<_> = message.recipients.iter().map(|one| one.recipient.as_str()).collect();
     let details = json!({"template": message.template, "recipients": told, "reference": message.reference});
-    tx.audit(actor, "message_accepted", &format!("message:{}", message.id), details).await?;
+    tx.audit(actor, "message.accepted", &format!("message:{}", message.id), details).await?;
     Ok((message, true))
 }
 
@@ -215,12 +215,12 @@ async fn announce(tx: &mut Tx, message: Message, recipient: &str, failure: Optio
         (message.id, message.channel, message.template, recipient.to_owned());
     match failure {
         None => {
-            tx.audit(OURSELVES, "message_sent", &subject, json!({"recipient": recipient})).await?;
+            tx.audit(OURSELVES, "message.sent", &subject, json!({"recipient": recipient})).await?;
             tx.emit(&MessageSent { message_id, channel, template, recipient, sent_at: tx.now() }).await?;
         }
         Some(cause) => {
             let details = json!({"recipient": recipient, "cause": cause});
-            tx.audit(OURSELVES, "message_failed", &subject, details).await?;
+            tx.audit(OURSELVES, "message.failed", &subject, details).await?;
             let reason = cause.to_owned();
             tx.emit(&MessageFailed { message_id, channel, template, recipient, reason }).await?;
         }

@@ -65,7 +65,7 @@ pub(crate) async fn create(tx: &mut Tx, actor: &str, new: &Stored) -> Result<(),
     .execute(tx.conn())
     .await?;
     let details = json!({"types": new.types, "url": new.url});
-    tx.audit(actor, "subscription_created", &format!("subscription:{}", new.id), details).await
+    tx.audit(actor, "subscription.created", &format!("subscription:{}", new.id), details).await
 }
 
 /// `false` when there is none.
@@ -75,7 +75,7 @@ pub(crate) async fn delete(tx: &mut Tx, actor: &str, id: &str) -> Result<bool, S
         return Ok(false);
     }
     forget_disabled(tx, id).await?;
-    tx.audit(actor, "subscription_deleted", &format!("subscription:{id}"), json!({})).await?;
+    tx.audit(actor, "subscription.deleted", &format!("subscription:{id}"), json!({})).await?;
     Ok(true)
 }
 
@@ -120,9 +120,9 @@ pub(crate) async fn disable(tx: &mut Tx, id: &str, url: &str, cause: &str) -> Re
     .execute(tx.conn())
     .await?;
     let about = format!("subscription:{id}");
-    tx.audit(OURSELVES, "subscription_disabled", &about, json!({"cause": cause})).await?;
+    tx.audit(OURSELVES, "subscription.disabled", &about, json!({"cause": cause})).await?;
     let incident = Incident {
-        class: "subscription_disabled".into(),
+        class: "subscription.disabled".into(),
         severity: 3,
         title: format!("Events are no longer pushed to subscription {id}"),
         owner: crate::OPERATOR.into(),
@@ -139,7 +139,7 @@ pub(crate) async fn enable(tx: &mut Tx, actor: &str, id: &str) -> Result<bool, S
     if !forget_disabled(tx, id).await? {
         return Ok(false);
     }
-    tx.audit(actor, "subscription_enabled", &format!("subscription:{id}"), json!({})).await?;
+    tx.audit(actor, "subscription.enabled", &format!("subscription:{id}"), json!({})).await?;
     Ok(true)
 }
 

@@ -48,7 +48,7 @@ async fn a_repeat_counts_up_while_it_is_open_and_opens_anew_when_it_was_resolved
     assert_eq!(events.iter().map(|event| event.severity).collect::<Vec<_>>(), [2, 2]);
     assert_eq!(world.hears::<ExceptionResolved>(1).await[0].resolution, "credential renewed");
     let verbs = world.verbs(&format!("exception:{id}")).await;
-    assert_eq!(verbs, ["exception_opened", "exception_repeated", "exception_resolved"]);
+    assert_eq!(verbs, ["exception.opened", "exception.repeated", "exception.resolved"]);
 }
 
 #[tokio::test]

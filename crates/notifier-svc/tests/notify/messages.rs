@@ -83,7 +83,7 @@ async fn each_of_an_audience_gets_one_mail_in_their_language() {
     told.sort();
     assert_eq!(told, ["dc-desk", "night-desk"]);
     let id = message["id"].as_str().unwrap();
-    assert_eq!(world.verbs(&format!("message:{id}")).await, ["message_accepted", "message_sent", "message_sent"]);
+    assert_eq!(world.verbs(&format!("message:{id}")).await, ["message.accepted", "message.sent", "message.sent"]);
     assert_eq!(world.get(&format!("/messages/{id}")).await["state"], "sent");
 }
 

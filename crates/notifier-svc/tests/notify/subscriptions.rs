@@ -85,7 +85,7 @@ async fn an_event_is_pushed_signed_with_its_thread_and_the_receiver_s_credential
     }
     testkit::eventually(PATIENCE, "the push is in the audit trail", async || {
         let verbs = world.verbs(&format!("subscription:{id}")).await;
-        anyhow::ensure!(verbs == ["subscription_created", "event_pushed"], "{verbs:?}");
+        anyhow::ensure!(verbs == ["subscription.created", "event.pushed"], "{verbs:?}");
         Ok(())
     })
     .await;
@@ -114,7 +114,7 @@ async fn a_receiver_that_is_gone_hears_no_more_until_it_is_activated_again() {
     let id = made["id"].as_str().unwrap();
     world.publish(&ran_low("SKU-1", 4.0)).await;
     let exception = world.exceptions(1).await.remove(0);
-    assert_eq!(exception["class"], "subscription_disabled");
+    assert_eq!(exception["class"], "subscription.disabled");
     let shown = world.get(&format!("/subscriptions/{id}")).await;
     assert_eq!((&shown["state"], &shown["cause"]), (&json!("disabled"), &json!("the subscriber answered 410")));
     world.publish(&ran_low("SKU-2", 4.0)).await;
