@@ -48,7 +48,12 @@ impl Dialect {
             Self::Sqlite => "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
                  PRAGMA foreign_keys = ON"
                 .to_owned(),
-            Self::Postgres => format!("SET search_path TO \"{schema}\"; SET lock_timeout = '4s'"),
+            // The idle timeout is for a replica that was stopped or cut off inside a transaction: its locks would keep
+            // rows and leases from all the others for as long as its connection looks alive.
+            Self::Postgres => format!(
+                "SET search_path TO \"{schema}\"; SET lock_timeout = '4s'; \
+                 SET idle_in_transaction_session_timeout = '60s'"
+            ),
         };
         for statement in statements.split(';') {
             connection.execute(AssertSqlSafe(statement.to_owned())).await?;

@@ -49,10 +49,11 @@ impl From<sqlx::Error> for StoreError {
         let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
         match (&error, code.as_deref()) {
             // PostgreSQL class 08 connection, 53 resources, 57 operator intervention, 40 serialization;
-            // 55P03 lock timeout; SQLite 5 busy.
+            // 25P03 idle for too long inside a transaction; 55P03 lock timeout; SQLite 5 busy.
             (_, Some("55P03" | "5" | "261" | "517")) => Self::Busy(error),
             (_, Some(code))
-                if ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class)) =>
+                if code == "25P03"
+                    || ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class)) =>
             {
                 Self::Unavailable(error)
             }

@@ -160,3 +160,24 @@ async fn an_event_that_queued_behind_another_has_all_its_attempts_left() {
     assert_eq!(replica.count("SELECT attempts FROM inbox ORDER BY seq DESC LIMIT 1").await, 0);
     replica.running.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stands_still_inside_a_transaction_loses_its_locks() {
+    require!(Postgres);
+    let replica = Ground::postgres().await.host(service()).await;
+    let mut stuck = replica.begin().await;
+    // What every connection is given, a minute, is more than a test should wait.
+    let limit = "SELECT current_setting('idle_in_transaction_session_timeout')";
+    let (given,): (String,) = sqlx::query_as(limit).fetch_one(stuck.conn()).await.unwrap();
+    assert_eq!(given, "1min");
+    sqlx::query("SET idle_in_transaction_session_timeout = '100ms'").execute(stuck.conn()).await.unwrap();
+    let lock = "INSERT INTO leases (name, holder, fence, expires_at) VALUES ('x', 'stuck', 1, 0)";
+    sqlx::query(lock).execute(stuck.conn()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let mut free = replica.begin().await;
+    sqlx::query(lock).execute(free.conn()).await.unwrap();
+    free.commit().await.unwrap();
+    let error = stuck.commit().await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    replica.running.shutdown().await;
+}
