@@ -165,7 +165,7 @@ async fn conclude(
         Err(Attempt::Gone { cause }) => {
             row.give_up(&mut tx, "discarded", &cause).await?.then_some(("gone", Settled::Dead { cause }))
         }
-        Err(Attempt::Refused { cause }) => bury(&mut tx, executor, row, cause).await?,
+        Err(Attempt::Refused { cause }) => bury(&mut tx, executor, row, cause).await?.map(|end| ("refused", end)),
         Err(Attempt::Retry { cause, after }) => match tools.schedule.after(row.attempts, after, store.ids().jitter()) {
             Some(delay) => {
                 tracing::info!(cause, delay_s = delay.as_secs_f64(), "an effect failed and will be tried again");
@@ -174,7 +174,7 @@ async fn conclude(
                 tools.cx.metrics().effect(executor.name(), "retry");
                 return tx.commit().await;
             }
-            None => bury(&mut tx, executor, row, cause).await?,
+            None => bury(&mut tx, executor, row, cause).await?.map(|end| ("dead", end)),
         },
     }
     .unzip();
@@ -193,11 +193,11 @@ async fn bury(
     executor: &dyn Executor,
     row: &Row,
     cause: String,
-) -> Result<Option<(&'static str, Settled)>, StoreError> {
+) -> Result<Option<Settled>, StoreError> {
     if !row.give_up(tx, "dead", &cause).await? {
         return Ok(None);
     }
     tracing::error!(executor = executor.name(), id = %row.id, cause, attempts = row.attempts, "an effect was given up");
     announce(tx, row, executor.name(), &cause).await?;
-    Ok(Some(("dead", Settled::Dead { cause })))
+    Ok(Some(Settled::Dead { cause }))
 }

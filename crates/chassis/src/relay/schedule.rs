@@ -38,13 +38,6 @@ impl RetrySchedule {
         let spread = delay.mul_f64(1.0 - JITTER + 2.0 * JITTER * jitter);
         Some(wish.map_or(spread, |wish| wish.min(LONGEST_WISH).max(spread)))
     }
-
-    /// The delay for work that is never given up (a broker that is away): the schedule's longest from its end on.
-    #[must_use]
-    pub fn forever(&self, failed: u32, jitter: f64) -> Duration {
-        let last = self.delays.len().max(1);
-        self.after(failed.min(u32::try_from(last).unwrap_or(u32::MAX)), None, jitter).unwrap_or(Duration::from_secs(1))
-    }
 }
 
 #[cfg(test)]

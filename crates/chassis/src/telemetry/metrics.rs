@@ -98,7 +98,8 @@ impl Metrics {
         self.0.dead_letters.record(rows, &[label("service", service), label("destination", destination)]);
     }
 
-    /// `outcome` is `done`, `retry`, `refused`, `gone` or `dead`.
+    /// `outcome` is `done`, `retry`, `gone`, or of those that became dead letters `refused` (the peer said no) or `dead`
+    /// (no attempts left).
     pub fn effect(&self, executor: &str, outcome: &str) {
         self.0.effects.add(1, &[label("executor", executor), label("outcome", outcome)]);
     }
@@ -107,7 +108,8 @@ impl Metrics {
         self.0.events_published.add(1, &[label("type", kind)]);
     }
 
-    /// `outcome` is `done`, `duplicate`, `retry` or `dead`.
+    /// `outcome` is `done`, `duplicate`, `queued` (behind an earlier one of its subject), `pending` (to be tried again)
+    /// or `dead`.
     pub fn event_consumed(&self, kind: &str, outcome: &str) {
         self.0.events_consumed.add(1, &[label("type", kind), label("outcome", outcome)]);
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::post;
 use chassis::{
-    Cx, Ids, Service,
+    Cx, Ids, Service, Settings,
     auth::{Caller, Grantee, KeysFile, Role, generate_key},
     http::{Answer, ApiError, Body, IdempotencyKey, Reply, command},
     permission,
@@ -129,6 +129,23 @@ async fn a_key_is_used_once_on_postgresql_and_a_running_twin_is_a_conflict() {
     let (first, (status, problem)) = tokio::join!(desk.post("/work", "e", endless.clone()), second);
     assert_eq!((status.as_u16(), first.0.as_u16()), (409, 201), "{problem}");
     assert!(problem["type"].as_str().unwrap().ends_with("still-running"), "{problem}");
+    desk.replica.running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stated_limits_are_the_defaults_and_a_body_of_one_mebibyte_passes() {
+    let settings = Settings::from_yaml("").unwrap().common;
+    assert_eq!((settings.http.body_limit_bytes, settings.outgoing.timeout_seconds), (1 << 20, 15));
+    assert!(settings.outgoing.callback_allow.is_empty(), "nobody may be called back unless it is said");
+    let desk = Desk::open(Ground::laptop(), service()).await;
+    let url = format!("{}/probe/v1/work", desk.replica.running.base_url());
+    for (size, expected) in [(1 << 20, 201), ((1 << 20) + 1, 413)] {
+        let mut body = json!({"takes": 0}).to_string();
+        body.push_str(&" ".repeat(size - body.len()));
+        let request = desk.client.post(&url).bearer_auth(&desk.key).header("idempotency-key", size);
+        let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{size}");
+    }
     desk.replica.running.shutdown().await;
 }
 
