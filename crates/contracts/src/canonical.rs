@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 /// SHA-256, written as `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
-#[schema(pattern = "^sha256:[0-9a-f]{64}$", example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+#[schema(
+    pattern = "^sha256:[0-9a-f]{64}$",
+    example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+)]
 pub struct Digest(String);
 
 impl Digest {

@@ -14,6 +14,10 @@ use serde_path_to_error::Segment;
 
 use super::{ApiError, BodyLimit, params::quoted_field};
 
+/// The one character that PostgreSQL's TEXT cannot hold, as JSON must write it. No name or text of the field needs it;
+/// that a backslash before `u0000` could itself be escaped is not worth telling apart.
+const NUL: &[u8] = br"\u0000";
+
 /// A JSON body. 415 unless it says that it is JSON, 413 above `http.body_limit_bytes`, 400 when it is not JSON, 422
 /// with a JSON pointer when it is not a `T`. Types use `deny_unknown_fields`, so a misspelt field is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +89,10 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, Ap
 /// # Errors
 /// A 400 problem when it is not JSON, a 422 problem with a JSON pointer when it is not a `T`.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.windows(NUL.len()).any(|window| window == NUL) {
+        let problem = Problem::new("malformed-request", 400, "The request cannot be read");
+        return Err(problem.detail("strings must not hold the character U+0000"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| if error.inner().is_data() { violation(&error) } else { not_json(error.inner()) })?;
@@ -125,4 +133,15 @@ fn violation(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
 fn push_key(pointer: &mut String, key: &str) {
     pointer.push('/');
     pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_that_no_store_can_hold_is_refused_at_the_door() {
+        assert_eq!(parse_json::<String>(br#""a\u0000b""#).unwrap_err().status, 400);
+        assert_eq!(parse_json::<String>(br#""a\u0001b""#).unwrap(), "a\u{1}b");
+    }
 }
