@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use chassis::Clock;
 use odoo::replay::{ReplayOdoo, Webhook};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{Mail, N8n, Postgres, RabbitMq, Redis, SmtpSink, poll};
 
 pub use self::{
@@ -37,6 +37,8 @@ pub struct Bed {
     fleet: Fleet,
     shop: Shop,
     webhook: Webhook,
+    /// What n8n's webhook asks for.
+    webhook_header: String,
     _servers: (Postgres, RabbitMq, Redis),
 }
 
@@ -69,7 +71,8 @@ impl Bed {
         let hook = format!("http://odoo:{}@127.0.0.1:{}/supply/v1/hooks/odoo", secrets.odoo, fleet.port("supply")?);
         let webhook = Webhook::to(&hook);
         odoo.set_webhook(Some(webhook.clone()));
-        let bed = Self { gateway, odoo, mails, n8n, fleet, shop, webhook, _servers: servers };
+        let webhook_header = secrets.webhook.clone();
+        let bed = Self { gateway, odoo, mails, n8n, fleet, shop, webhook, webhook_header, _servers: servers };
         bed.furnish(&bed.shop.observations(now)?).await?;
         Ok(bed)
     }
@@ -107,6 +110,30 @@ impl Bed {
         let told = self.odoo.set_quantity(sku, STORE, on_hand).await?;
         ensure!(told.posted > 0 && told.accepted == told.posted, "of Odoo's hints: {told:?}");
         Ok(())
+    }
+
+    /// Pushes to n8n what the notifier would push about an article, also about one that does not exist.
+    pub async fn push_ran_low(&self, sku: &str) -> Result<()> {
+        let data = json!({"product": sku, "location": STORE, "available": 1.0, "reorder_point": 9.0});
+        let body = json!({"type": "steward.stock.ran_low.v1", "id": format!("event-{sku}"), "correlation_id": format!("case-{sku}"),
+            "subject": format!("{sku}@{STORE}"), "data": data});
+        let push = reqwest::Client::new().post(self.n8n.webhook_url("steward-low-stock")).json(&body);
+        let answer = push.header("X-Steward-Webhook", &self.webhook_header).send().await?;
+        ensure!(answer.status() == 202, "n8n answered {}", answer.status());
+        Ok(())
+    }
+
+    /// The exception that was opened, once it is, with its details: `wanted` is a part of what the list says of it.
+    pub async fn exception(&self, class: &str, wanted: &str, within: Duration) -> Result<Value> {
+        let find = async || {
+            let page = self.api(Who::Operator).get("/notify/v1/exceptions?limit=500").await?.success()?;
+            let mut items = page["items"].as_array().cloned().unwrap_or_default().into_iter();
+            let found = items.find(|one| one["class"] == class && one.to_string().contains(wanted));
+            found.with_context(|| format!("there are {}", page["items"]))
+        };
+        let found = poll(within, &format!("an exception {class} about {wanted}"), find).await?;
+        let path = format!("/notify/v1/exceptions/{}", found["id"].as_str().unwrap_or_default());
+        self.api(Who::Operator).get(&path).await?.success()
     }
 
     /// A mail to this address whose subject contains `about`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use odoo::replay::Webhook;
 use serde_json::json;
-use steward_e2e::bed::{Bed, SOON, Who};
+use steward_e2e::bed::{Bed, SOON, STORE, Who};
 use testkit::poll;
 
 use crate::{
@@ -99,6 +99,41 @@ fn a_service_that_is_away_for_a_while_delays_the_case_and_doubles_nothing() -> R
         }
         ensure!(bed.transfers("OUTAGE").len() == 1, "drafted {} times", bed.transfers("OUTAGE").len());
         ensure!(bed.mails_to("warehouse-south@shop.example", "OUTAGE") == 1, "the warehouse was told twice");
+        Ok(())
+    })
+}
+
+/// As long as an n8n node retries, and a little more.
+const RETRIES: Duration = Duration::from_secs(45);
+
+#[test]
+fn a_case_that_cannot_go_on_becomes_an_exception_with_an_owner() -> Result<()> {
+    case(async |bed| {
+        bed.push_ran_low("NOWHERE").await?;
+        let exception = bed.exception("workflow_failed", "low-stock triage failed at Facts", RETRIES).await?;
+        ensure!(exception["owner"] == "operator", "owned by {}", exception["owner"]);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_transfer_whose_facts_have_moved_is_refused_and_told_without_secrets() -> Result<()> {
+    case(async |bed| {
+        bed.stock_falls_to("DRIFT", 10.0).await?;
+        let link = link_to(bed, Who::Olga, "DRIFT").await?;
+        bed.stock_falls_to("DRIFT", 300.0).await?;
+        let supplied = async || {
+            let facts = bed.api(Who::N8n).get(&format!("/supply/v1/facts/DRIFT/{STORE}")).await?.success()?;
+            ensure!(facts["stock"]["on_hand"] == 300.0, "on hand {}", facts["stock"]["on_hand"]);
+            Ok(())
+        };
+        poll(SOON, "the new level is known", supplied).await?;
+        ensure!(press(bed, &link, "approve", "").await? == 303, "the button does not work");
+        let exception = bed.exception("transfer_refused", &format!("DRIFT@{STORE}"), RETRIES).await?;
+        let told = exception.to_string();
+        ensure!(told.contains("facts-drifted"), "the reason is not told: {told}");
+        ensure!(!told.contains("stw_") && !told.contains("Bearer"), "the API key is told: {told}");
+        ensure!(bed.transfers("DRIFT").is_empty(), "drafted all the same");
         Ok(())
     })
 }

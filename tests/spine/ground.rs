@@ -7,7 +7,7 @@ use steward_e2e::bed::{Article, Bed, DONOR_ABROAD, DONOR_NEAR};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 /// Every case has articles of its own, so that cases do not meet.
-const ARTICLES: [Article; 9] = [
+const ARTICLES: [Article; 10] = [
     // So little that the store stays short.
     article("HAPPY", "Dairy", &[(DONOR_ABROAD, 60.0)]),
     article("REJECT", "Dairy", ABROAD),
@@ -18,6 +18,7 @@ const ARTICLES: [Article; 9] = [
     article("RACE", "Dairy", ABROAD),
     article("ECHO", "Dairy", ABROAD),
     article("OUTAGE", "Dairy", ABROAD),
+    article("DRIFT", "Dairy", ABROAD),
 ];
 const ABROAD: &[(&str, f64)] = &[(DONOR_ABROAD, 300.0)];
 
