@@ -203,3 +203,21 @@ fn calls() {
         (TRIAGE, "Score", "/parameters/sendBody", json!(false), "sends no body"),
     ]);
 }
+
+/// What carries an error on is an error branch too, and a Set node that keeps other fields keeps the credential.
+#[test]
+fn error_branches_behind_nodes_that_pass_items_on() {
+    let mut shipment = Shipment::read(&crate::root());
+    let json = &mut shipment.workflows.get_mut(TRIAGE).expect("the file").json;
+    let nodes = json["nodes"].as_array_mut().expect("nodes");
+    nodes.extend([
+        json!({"id": "x1", "name": "Which?", "type": "n8n-nodes-base.if", "typeVersion": 2.2, "parameters": {}}),
+        json!({"id": "x2", "name": "Keep", "type": "n8n-nodes-base.set", "typeVersion": 3.4,
+            "parameters": {"includeOtherFields": true}}),
+    ]);
+    json["connections"]["Draft transfer"]["main"][1] = json!([{"node": "Which?", "type": "main", "index": 0}]);
+    json["connections"]["Which?"] = json!({"main": [[{"node": "Keep", "type": "main", "index": 0}]]});
+    let found = findings(&shipment);
+    let expected = "low-stock-triage.json: Keep: on an error branch it passes on the whole item";
+    assert!(found.iter().any(|finding| finding == expected), "{found:#?}");
+}
