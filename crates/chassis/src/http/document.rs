@@ -62,6 +62,11 @@ pub(crate) fn complete(document: &mut OpenApi) {
         .description(Some("API key: `Authorization: Bearer stw_<id>_<secret>`"))
         .build();
     components.add_security_scheme("api_key", SecurityScheme::Http(bearer));
+    let basic = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("Webhooks of systems that can send no other credential: user and password in the URL"))
+        .build();
+    components.add_security_scheme("webhook", SecurityScheme::Http(basic));
     let session = ApiKeyValue::with_description(SESSION_COOKIE, "Session of the console");
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     let either = ["api_key", "session"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new()));

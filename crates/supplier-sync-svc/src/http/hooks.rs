@@ -28,7 +28,7 @@ pub(crate) struct HookTaken {
     tag = "hooks",
     request_body(content = Object, description = "As Odoo sends it: `_model`, `_id`, `_action` and the rule's fields"),
     responses((status = 202, body = HookTaken), Problems),
-    security(())
+    security(("webhook" = []))
 )]
 #[post("/v1/hooks/odoo")]
 pub(crate) async fn take_odoo_hook(
