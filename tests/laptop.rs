@@ -5,6 +5,10 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Client;
 use testkit::{Process, Program, Scratch, free_port};
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{method, path},
+};
 
 /// Measured at a quarter of a second; a busy machine gets its share.
 const READY: Duration = Duration::from_secs(10);
@@ -16,9 +20,13 @@ fn steward() -> Result<Program> {
 }
 
 async fn up(data: &Path) -> Result<(Process, String)> {
+    start(steward()?, data).await
+}
+
+async fn start(program: Program, data: &Path) -> Result<(Process, String)> {
     let port = free_port();
     let args = ["up", "--port", &port.to_string(), "--data-dir", &data.display().to_string()].map(str::to_owned);
-    let mut process = Process::start(steward()?.args(args).patience(END))?;
+    let mut process = Process::start(program.args(args).patience(END))?;
     let base = format!("http://127.0.0.1:{port}");
     process.wait_ready(&format!("{base}/readyz"), READY).await?;
     Ok((process, base))
@@ -52,6 +60,29 @@ async fn it_starts_in_an_empty_folder_ends_when_asked_and_starts_again_on_what_i
     fetch(&format!("{base}/readyz")).await?;
     ensure!(fs::read_to_string(data.join("keys.yaml"))? == keys, "the second start made other keys");
     ensure!(again.terminate().await?.success(), "the second start did not end well:\n{}", again.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_s_trace_reaches_the_collector_before_the_process_ends() -> Result<()> {
+    const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
+    let collector = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/v1/traces"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&collector)
+        .await;
+    let folder = Scratch::new("laptop")?;
+    let program = steward()?.env("STEWARD__TELEMETRY__OTLP_ENDPOINT", collector.uri());
+    let (mut process, base) = start(program, &folder.path().join("data")).await?;
+    let traceparent = format!("00-{TRACE:032x}-00f067aa0ba902b7-01");
+    let answer = Client::new().get(format!("{base}/supply/v1/audit")).header("traceparent", traceparent).send().await?;
+    ensure!(answer.status() == 401, "a stranger was answered {}", answer.status());
+    ensure!(process.terminate().await?.success(), "it did not end well:\n{}", process.log());
+    let exports = collector.received_requests().await.context("nothing was recorded")?;
+    let id = TRACE.to_be_bytes();
+    let told = exports.iter().any(|export| export.body.windows(id.len()).any(|window| window == id));
+    ensure!(told, "none of {} exports holds the caller's trace id", exports.len());
     Ok(())
 }
 
