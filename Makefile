@@ -20,8 +20,8 @@ demo: ## Play the low-stock scenario on a bundled week of real retail sales
 test: setup ## Install what the tests need, then run all of them
 	@mkdir -p target && rm -f $(STEWARD_SKIPPED)
 	$(STAGE) "build what the tests run" cargo build --workspace --bins
-	$(STAGE) "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet
-	$(STAGE) "end to end" cargo test -p steward-e2e --quiet -- --test-threads=1
+	$(STAGE) "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet --no-fail-fast
+	$(STAGE) "end to end" cargo test -p steward-e2e --quiet --no-fail-fast -- --test-threads=1
 	@tests/setup/skipped.sh
 
 check: ## Formatting, lints, layers, generated files, workflows, manifests, licences

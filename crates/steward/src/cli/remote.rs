@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use chassis::Ids;
 use clap::Subcommand;
 use contracts::Problem;
 use reqwest::{Method, StatusCode};
@@ -54,8 +55,8 @@ impl<'a> Remote<'a> {
         let url = format!("{}{path}", self.args.url.trim_end_matches('/'));
         let mut request = self.client.request(method, &url).bearer_auth(&self.key);
         if let Some(body) = body {
-            // The same command again is the same request.
-            request = request.header("Idempotency-Key", format!("cli:{path}")).json(&body);
+            // A new key each time: the same letter may die again and be replayed again.
+            request = request.header("Idempotency-Key", format!("cli:{}", Ids::default().next())).json(&body);
         }
         let response = request.send().await.with_context(|| {
             format!("nothing answers at {url}; is the fleet running (`steward up`), or is --url wrong?")
