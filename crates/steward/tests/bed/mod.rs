@@ -130,7 +130,8 @@ impl Bed {
     pub(crate) async fn until_attempted_again(&self, id: &str) {
         for _ in 0..200 {
             let trail = self.get("/notify/v1/audit?limit=500").await;
-            let replayed = trail["items"].as_array().unwrap().iter().any(|entry| entry["verb"] == "dead_letter.replayed");
+            let replayed =
+                trail["items"].as_array().unwrap().iter().any(|entry| entry["verb"] == "dead_letter.replayed");
             let letter = self.get(&format!("/notify/v1/operations/{id}")).await;
             if replayed && letter["state"] == "dead" && letter["attempts"] == 1 {
                 return;
