@@ -21,7 +21,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::{
-    callback::{self, Delivery},
+    effects::callback::{self, Delivery},
     rules::{
         claims, deadline,
         proposal::{Case, NewApproval},

@@ -2,8 +2,8 @@
 //!
 //! The judgement is `governance`'s. Here it gets its transaction, its clock and its words on the wire.
 
-mod callback;
 mod desk;
+mod effects;
 mod http;
 mod rules;
 mod settings;
@@ -12,9 +12,9 @@ mod store;
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
-use callback::CallbackExecutor;
 use chassis::prelude::*;
 use desk::Desk;
+use effects::callback::CallbackExecutor;
 pub use rules::{
     proposal::{Callback, Contribution, NewApproval, Scored},
     view::{Approval, JudgedBy, Status, StepState, StepView},

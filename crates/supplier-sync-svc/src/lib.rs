@@ -4,10 +4,10 @@
 //! tills, shops and warehouses. Between: the facts object that models, approvers and drift checks share. Out: transfers
 //! drafted in Odoo, each with a grant that is used up by it. Nobody else in the house knows Odoo.
 
-mod config;
 mod effects;
 mod http;
 mod rules;
+mod settings;
 mod store;
 
 use std::{sync::Arc, time::Duration};
@@ -16,8 +16,8 @@ use actix_web::web;
 use chassis::{Service, prelude::*};
 
 use crate::{
-    config::SupplySettings,
     effects::{Peer, grant_keys, read_back::ReadBack, reconcile, transfer::Transfer},
+    settings::SupplySettings,
 };
 
 /// What a grant must name as its audience to be honoured here.

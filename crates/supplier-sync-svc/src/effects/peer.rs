@@ -16,7 +16,7 @@ use odoo::{
 use tokio::sync::Mutex;
 
 use super::reading::{self, Article, Cause, Reading, Site, Surroundings, causes, promise, receipts, sums};
-use crate::{config::OdooSettings, rules::history::day_at};
+use crate::{rules::history::day_at, settings::OdooSettings};
 
 /// How long warehouses, locations, products and their suppliers are believed without asking again.
 const BELIEVE: Duration = Duration::from_secs(600);

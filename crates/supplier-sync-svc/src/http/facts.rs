@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ReadFacts, scope};
 use crate::{
-    config::SupplySettings,
+    settings::SupplySettings,
     store::{Assembler, Wanted},
 };
 

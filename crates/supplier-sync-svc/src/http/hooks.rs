@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::odoo_not_configured;
 use crate::{
-    config::{OdooSettings, SupplySettings},
     effects::{read_back::LookAt, reading::QUANT},
     rules::basic_auth,
+    settings::{OdooSettings, SupplySettings},
     store::{self, NewHint, Taken},
 };
 

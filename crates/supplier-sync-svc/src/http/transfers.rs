@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use super::{DraftTransfer, odoo_not_configured, scope};
 use crate::{
     AUDIENCE,
-    config::SupplySettings,
     effects::transfer::TransferOrder,
     rules::observation::Entity,
+    settings::SupplySettings,
     store::{self, Assembler, Consumption, ODOO, Wanted},
 };
 

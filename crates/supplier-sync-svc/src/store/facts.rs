@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, FromRow, any::AnyRow};
 
 use crate::{
-    config::LaneDefaults,
     rules::history::{DONOR_DAYS, HISTORY_DAYS, SoldDay, day_at, day_number, day_of, dense},
+    settings::LaneDefaults,
 };
 
 /// Lead times carried with the facts: the most recent ones.
