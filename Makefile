@@ -19,17 +19,17 @@ demo: ## Play the low-stock scenario on a bundled week of real retail sales
 
 test: setup ## Install what the tests need, then run all of them
 	@mkdir -p target && rm -f $(STEWARD_SKIPPED)
-	$(STAGE) "build what the tests run" cargo build --workspace --bins
-	$(STAGE) "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet --no-fail-fast
-	$(STAGE) "end to end" cargo test -p steward-e2e --quiet --no-fail-fast -- --test-threads=1
+	$(STAGE) 240 "build what the tests run" cargo build --workspace --bins
+	$(STAGE) 420 "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet --no-fail-fast
+	$(STAGE) 420 "end to end" cargo test -p steward-e2e --quiet --no-fail-fast -- --test-threads=1
 	@tests/setup/skipped.sh
 
 check: ## Formatting, lints, layers, generated files, workflows, manifests, licences
-	$(STAGE) "formatting" cargo fmt --all --check
-	$(STAGE) "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
-	$(STAGE) "layers, generated documents, workflows" cargo test -p steward-e2e --quiet --test house
-	$(STAGE) "manifests" deploy/check.sh
-	$(STAGE) "dependencies" tests/setup/deny.sh
+	$(STAGE) 10 "formatting" cargo fmt --all --check
+	$(STAGE) 360 "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(STAGE) 300 "layers, generated documents, workflows" cargo test -p steward-e2e --quiet --test house
+	$(STAGE) 60 "manifests" deploy/check.sh
+	$(STAGE) 360 "dependencies" tests/setup/deny.sh
 
 openapi: ## Write openapi/ anew from the code
 	cargo run --quiet -p steward -- openapi --out openapi
@@ -39,7 +39,7 @@ n8n: ## Start a real n8n with the workflows, beside the fleet of `make run`
 	n8n-workflows/up.sh
 
 setup: ## Install RabbitMQ, Redis, PostgreSQL, Chromium and n8n where missing
-	$(STAGE) "set-up" tests/setup/install.sh
+	$(STAGE) 480 "set-up" tests/setup/install.sh
 
 fmt: ## Format the code
 	cargo fmt --all
