@@ -134,7 +134,7 @@ fn operator_key(remote: &RemoteArgs) -> anyhow::Result<String> {
     match &remote.key {
         Some(key) => Ok(key.clone()),
         None => Home::at(&remote.data_dir)
-            .operator_key()
+            .key("operator")
             .context("no API key: give --key or STEWARD_KEY, or --data-dir of a `steward up` on this machine"),
     }
 }

@@ -2,6 +2,9 @@
 
 use chassis::{ConfigError, Service, Settings};
 
+/// Prefixes of the services, in the order in which a case usually passes them.
+pub const PREFIXES: [&str; 4] = ["supply", "scoring", "approvals", "notify"];
+
 /// All services, as `steward up` hosts them. Every service's configuration errors are reported together.
 ///
 /// # Errors

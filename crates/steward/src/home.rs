@@ -77,10 +77,6 @@ impl Home {
         self.secret(&format!("{id}.key"))
     }
 
-    pub(crate) fn operator_key(&self) -> anyhow::Result<String> {
-        self.key("operator")
-    }
-
     /// A link that signs the owner in once.
     pub(crate) fn sign_in_link(&self, base_url: &str, settings: &Settings) -> anyhow::Result<String> {
         let clock = Clock::system();

@@ -10,8 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{RemoteArgs, operator_key, tell};
-
-const SERVICES: [&str; 4] = ["scoring", "approvals", "supply", "notify"];
+use crate::fleet::PREFIXES;
 
 /// What to do with dead letters.
 #[derive(Clone, Debug, Subcommand)]
@@ -135,7 +134,7 @@ async fn end(remote: &Remote<'_>, service: &str, id: &str, verb: &str, reason: S
 /// Every page of every service, each letter with the name of its service.
 async fn all_dead_letters(remote: &Remote<'_>) -> anyhow::Result<Vec<Value>> {
     let mut all = Vec::new();
-    for service in SERVICES {
+    for service in PREFIXES {
         let mut cursor = String::new();
         loop {
             let page = remote.call(Method::GET, &format!("/{service}/v1/dead-letters?limit=500{cursor}"), None).await?;

@@ -34,12 +34,10 @@ use self::{
     story::{Case, Cast, Counts, Story},
     triage::Triage,
 };
-use crate::cli::tell;
+use crate::{cli::tell, fleet::PREFIXES};
 
 /// For a push after the level behind it was read back.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Prefixes of the services.
-const SERVICES: [&str; 4] = ["supply", "scoring", "approvals", "notify"];
 
 /// How the demo runs.
 #[derive(Clone, Debug, Args)]
@@ -218,7 +216,7 @@ impl Play<'_> {
 
     /// What the fleet itself counted, and how long each case's audit trail is.
     async fn tally(&mut self, stage: &Stage, cases: &mut [Case]) -> anyhow::Result<()> {
-        for service in SERVICES {
+        for service in PREFIXES {
             self.counts.dead_letters += stage.operator.all(&format!("/{service}/v1/dead-letters")).await?.len();
             for case in &mut *cases {
                 let path = format!("/{service}/v1/audit?correlation_id={}", case.correlation_id);
