@@ -1,4 +1,4 @@
-//! The four services as processes: one configuration file, each its own port.
+//! The four services as processes, one or several replicas of each: one configuration file, each its own port.
 
 use std::{
     collections::BTreeMap,
@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use chassis::{
     Ids,
     auth::{Grantee, KeyId, KeysFile, Role, generate_key},
 };
 use contracts::PersonId;
 use futures_util::future::try_join_all;
+use governance::GrantSigner;
 use odoo::OdooConfig;
 use serde_json::{Value, json};
 use testkit::{Process, Program, Scratch, free_port};
@@ -86,17 +87,19 @@ impl Who {
 }
 
 /// Everything secret, made for this run.
-pub(super) struct Secrets {
+pub struct Secrets {
     keys: BTreeMap<Who, String>,
     file: KeysFile,
     pub(super) webhook: String,
     pub(super) callback: String,
     pub(super) odoo: String,
     links: String,
+    /// One for all replicas, or the grants of one would be strange to the executor that asked another for its keys.
+    grants: GrantSigner,
 }
 
 impl Secrets {
-    pub(super) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let ids = Ids::default();
         let secret = || ids.secret_bytes::<24>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let (mut keys, mut file) = (BTreeMap::new(), KeysFile::default());
@@ -107,7 +110,8 @@ impl Secrets {
             keys.insert(who, key);
             file.keys.push(entry);
         }
-        Ok(Self { keys, file, webhook: secret(), callback: secret(), odoo: secret(), links: secret() })
+        let grants = GrantSigner::from_seed(&ids.secret_bytes())?;
+        Ok(Self { keys, file, webhook: secret(), callback: secret(), odoo: secret(), links: secret(), grants })
     }
 
     pub(super) fn n8n_key(&self) -> &str {
@@ -116,79 +120,161 @@ impl Secrets {
 }
 
 /// Where the others are.
-pub(super) struct Peers {
-    pub(super) database: String,
-    pub(super) bus: String,
-    pub(super) redis: String,
-    pub(super) smtp: String,
-    pub(super) odoo: OdooConfig,
+pub struct Peers {
+    pub database: String,
+    pub bus: String,
+    pub redis: String,
+    pub smtp: String,
+    pub odoo: OdooConfig,
 }
 
-pub(super) struct Fleet {
-    services: BTreeMap<&'static str, (u16, Process)>,
+/// How a fleet differs from that of a small shop.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Of each service, behind the gateway.
+    pub replicas: usize,
+    /// Settings that go over the file's own, as JSON of the same shape.
+    pub settings: Value,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { replicas: 1, settings: json!({}) }
+    }
+}
+
+/// One process of a service: its prefix, and which of the replicas.
+pub type Name = (&'static str, usize);
+
+struct Replica {
+    port: u16,
+    process: Process,
+}
+
+pub struct Fleet {
+    replicas: BTreeMap<Name, Replica>,
     keys: BTreeMap<Who, String>,
     _folder: Scratch,
 }
 
 impl Fleet {
     pub(super) async fn start(gateway: &Gateway, secrets: &Secrets, peers: &Peers) -> Result<Self> {
+        Self::of(Shape::default(), gateway, secrets, peers).await
+    }
+
+    /// Starts all replicas and puts them behind the gateway.
+    pub async fn of(shape: Shape, gateway: &Gateway, secrets: &Secrets, peers: &Peers) -> Result<Self> {
         let folder = Scratch::new("fleet")?;
-        let config = write_config(folder.path(), gateway.base_url(), secrets, peers)?;
-        let start = async |prefix: &'static str, binary: &str| {
+        let config = write_config(folder.path(), gateway.base_url(), secrets, peers, shape.settings)?;
+        let start = async |prefix: &'static str, binary: &str, number: usize| {
             let port = free_port();
             gateway.route(&format!("/{prefix}"), &format!("http://127.0.0.1:{port}"));
             let program = Program::built(binary)?.args(["--config".into(), config.clone().into_os_string()]);
             let program = program.env("STEWARD__HTTP__LISTEN", format!("127.0.0.1:{port}")).folder(folder.path());
-            let mut process = Process::start(program)?;
-            process.wait_ready(&format!("http://127.0.0.1:{port}/readyz"), PATIENCE).await?;
-            anyhow::Ok((prefix, (port, process)))
+            let mut replica = Replica { port, process: Process::start(program)? };
+            replica.wait_ready().await?;
+            anyhow::Ok(((prefix, number), replica))
         };
-        let services = try_join_all(SERVICES.map(|(prefix, binary)| start(prefix, binary))).await?;
-        Ok(Self { services: services.into_iter().collect(), keys: secrets.keys.clone(), _folder: folder })
+        let all = SERVICES.iter().flat_map(|(prefix, binary)| (0..shape.replicas).map(move |n| (*prefix, *binary, n)));
+        let replicas = try_join_all(all.map(|(prefix, binary, number)| start(prefix, binary, number))).await?;
+        Ok(Self { replicas: replicas.into_iter().collect(), keys: secrets.keys.clone(), _folder: folder })
     }
 
-    pub(super) fn key(&self, who: Who) -> Option<String> {
+    pub fn key(&self, who: Who) -> Option<String> {
         self.keys.get(&who).cloned()
     }
 
+    /// Of the first replica.
     pub(super) fn port(&self, prefix: &str) -> Result<u16> {
-        self.services.get(prefix).map(|(port, _)| *port).with_context(|| format!("no service {prefix}"))
+        let found = self.replicas.iter().find(|((known, _), _)| *known == prefix);
+        found.map(|(_, replica)| replica.port).with_context(|| format!("no service {prefix}"))
+    }
+
+    /// Every replica with its base URL, past the gateway.
+    pub fn addresses(&self) -> Vec<(Name, String)> {
+        self.replicas.iter().map(|(name, replica)| (*name, format!("http://127.0.0.1:{}", replica.port))).collect()
+    }
+
+    pub fn kill9(&mut self, name: Name) -> Result<()> {
+        self.replica(name)?.process.kill9();
+        Ok(())
+    }
+
+    /// SIGTERM: it ends what it has begun, and its exit code must say so.
+    pub async fn terminate(&mut self, name: Name) -> Result<()> {
+        let ended = self.replica(name)?.process.terminate().await?;
+        ensure!(ended.success(), "{name:?} ended with {ended}");
+        Ok(())
+    }
+
+    /// Ready again when this returns.
+    pub async fn start_again(&mut self, name: Name) -> Result<()> {
+        let replica = self.replica(name)?;
+        replica.process.start_again()?;
+        replica.wait_ready().await
+    }
+
+    fn replica(&mut self, name: Name) -> Result<&mut Replica> {
+        self.replicas.get_mut(&name).with_context(|| format!("no replica {name:?}"))
+    }
+
+    /// All that each replica has logged, over all its starts.
+    pub fn logs(&self) -> BTreeMap<Name, String> {
+        self.replicas.iter().map(|(name, replica)| (*name, replica.process.log())).collect()
     }
 
     /// Warnings and errors of all logs: the reason of a failed test is mostly among them.
-    pub(super) fn complaints(&self) -> String {
+    pub fn complaints(&self) -> String {
         let mut told = String::new();
-        for (prefix, (_, process)) in &self.services {
-            let log = process.log();
+        for ((prefix, number), log) in self.logs() {
             let loud = log.lines().filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""));
             let loud: Vec<&str> = loud.collect();
             for line in &loud[loud.len().saturating_sub(15)..] {
-                let _ = writeln!(told, "{prefix}: {line}");
+                let _ = writeln!(told, "{prefix} {number}: {line}");
             }
         }
         format!("the services complained of:\n{told}")
     }
 }
 
-fn write_config(folder: &Path, base_url: &str, secrets: &Secrets, peers: &Peers) -> Result<PathBuf> {
-    let file = |name: &str, content: &str| -> Result<String> {
+impl Replica {
+    async fn wait_ready(&mut self) -> Result<()> {
+        self.process.wait_ready(&format!("http://127.0.0.1:{}/readyz", self.port), PATIENCE).await
+    }
+}
+
+/// Lays one tree of settings over another; what is no object replaces.
+fn lay_over(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                lay_over(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+fn write_config(folder: &Path, base_url: &str, secrets: &Secrets, peers: &Peers, over: Value) -> Result<PathBuf> {
+    let file = |name: &str, content: &[u8]| -> Result<String> {
         let path = folder.join(name);
         fs::write(&path, content)?;
         Ok(path.display().to_string())
     };
     let keys = secrets.file.to_yaml().map_err(anyhow::Error::msg)?;
     let policy = governance::policy::DEFAULT_POLICY.replacen("rows:\n", HASTY_ROW, 1);
-    let config = json!({
+    let mut config = json!({
         "public_url": base_url,
         "store": {"url": peers.database},
         "bus": {"url": peers.bus},
         "shared": {"redis_url": peers.redis},
-        "auth": {"keys_file": file("keys.yaml", &keys)?},
+        "auth": {"keys_file": file("keys.yaml", keys.as_bytes())?},
         // n8n and the published keys answer through the gateway.
         "outgoing": {"allow": ["127.0.0.1"], "callback_allow": [base_url]},
         "approvals": {
-            "directory_file": file("directory.yaml", &directory().to_string())?,
-            "policy_file": file("policy.yaml", &policy)?,
+            "directory_file": file("directory.yaml", directory().to_string().as_bytes())?,
+            "policy_file": file("policy.yaml", policy.as_bytes())?,
+            "signing_key_file": file("grants.der", secrets.grants.pkcs8_der())?,
             "link_secret": secrets.links,
             "callback_header": {"name": "X-Steward-Callback", "value": secrets.callback},
         },
@@ -198,7 +284,7 @@ fn write_config(folder: &Path, base_url: &str, secrets: &Secrets, peers: &Peers)
         }},
         "notify": {
             "smtp": {"url": peers.smtp, "from": "Steward <steward@shop.example>"},
-            "contacts_file": file("contacts.yaml", &contacts().to_string())?,
+            "contacts_file": file("contacts.yaml", contacts().to_string().as_bytes())?,
             "subscriptions": [{
                 "id": "n8n-low-stock", "types": ["steward.stock.ran_low.v1"],
                 "url": format!("{base_url}/webhook/steward-low-stock"),
@@ -207,8 +293,9 @@ fn write_config(folder: &Path, base_url: &str, secrets: &Secrets, peers: &Peers)
             }],
         },
     });
+    lay_over(&mut config, over);
     // JSON is YAML.
-    Ok(file("steward.yaml", &config.to_string())?.into())
+    Ok(file("steward.yaml", config.to_string().as_bytes())?.into())
 }
 
 fn directory() -> Value {

@@ -1,10 +1,13 @@
-//! The Ingress of the test: one base URL, prefixes to backends. It keeps a log of what passed, and can make a backend
-//! unreachable for a while.
+//! The Ingress of the test: one base URL, prefixes to backends, of which a prefix may have several that take turns. It
+//! keeps a log of what passed, and can make a prefix unreachable for a while.
 
 use std::{
     collections::HashMap,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,7 +26,9 @@ pub struct Gateway {
 
 struct State {
     http: reqwest::Client,
+    /// Prefix and backend.
     routes: Mutex<Vec<(String, String)>>,
+    turn: AtomicUsize,
     outages: Mutex<HashMap<String, Instant>>,
     delays: Mutex<HashMap<String, Duration>>,
     log: Mutex<Vec<Exchange>>,
@@ -45,12 +50,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gateway {
-    pub(super) async fn start() -> Result<Self> {
+    pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], testkit::free_port())))?;
         let base_url = format!("http://{}", listener.local_addr()?);
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-        let (routes, outages, delays, log) = Default::default();
-        let state = Arc::new(State { http, routes, outages, delays, log });
+        let (routes, turn, outages, delays, log) = Default::default();
+        let state = Arc::new(State { http, routes, turn, outages, delays, log });
         let data = web::Data::from(Arc::clone(&state));
         let server = HttpServer::new(move || {
             let limit = web::PayloadConfig::new(MAX_BODY);
@@ -65,6 +70,7 @@ impl Gateway {
         &self.base_url
     }
 
+    /// A further backend for the prefix.
     pub(super) fn route(&self, prefix: &str, backend: &str) {
         locked(&self.state.routes).push((prefix.to_owned(), backend.to_owned()));
     }
@@ -90,22 +96,41 @@ impl State {
         locked(&self.outages).iter().any(|(prefix, until)| path.starts_with(prefix) && Instant::now() < *until)
     }
 
+    /// Passes it to the backend whose turn it is. One that cannot be connected to has not seen the request, so the next
+    /// may have it; one that breaks off may have done what was asked, and only the caller can ask again.
     async fn send(&self, request: &HttpRequest, body: web::Bytes) -> Result<HttpResponse> {
-        let routes = locked(&self.routes).clone();
-        let backend = routes.into_iter().find(|(prefix, _)| request.path().starts_with(prefix.as_str()));
-        let (_, backend) = backend.context("no such prefix")?;
+        let mut backends = locked(&self.routes).clone();
+        backends.retain(|(prefix, _)| request.path().starts_with(prefix.as_str()));
+        anyhow::ensure!(!backends.is_empty(), "no such prefix");
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % backends.len();
+        backends.rotate_left(first);
+        let mut refused = None;
+        for (_, backend) in backends {
+            match self.onward(request, &backend, body.clone())?.send().await {
+                Err(error) if error.is_connect() => refused = Some(error),
+                Err(error) => return Err(error.into()),
+                Ok(answer) => return back(answer).await,
+            }
+        }
+        Err(refused.context("no backend")?.into())
+    }
+
+    fn onward(&self, request: &HttpRequest, backend: &str, body: web::Bytes) -> Result<reqwest::RequestBuilder> {
         let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())?;
         let mut onward = self.http.request(method, format!("{backend}{}", request.uri())).body(body);
         for (name, value) in request.headers().iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
             onward = onward.header(name.as_str(), value.as_bytes());
         }
-        let answer = onward.send().await?;
-        let mut response = HttpResponse::build(StatusCode::from_u16(answer.status().as_u16())?);
-        for (name, value) in answer.headers().iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
-            response.append_header((name.as_str(), value.as_bytes()));
-        }
-        Ok(response.body(answer.bytes().await?))
+        Ok(onward)
     }
+}
+
+async fn back(answer: reqwest::Response) -> Result<HttpResponse> {
+    let mut response = HttpResponse::build(StatusCode::from_u16(answer.status().as_u16())?);
+    for (name, value) in answer.headers().iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
+        response.append_header((name.as_str(), value.as_bytes()));
+    }
+    Ok(response.body(answer.bytes().await?))
 }
 
 async fn forward(state: web::Data<State>, request: HttpRequest, body: web::Bytes) -> HttpResponse {

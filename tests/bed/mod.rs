@@ -16,14 +16,14 @@ use odoo::replay::{ReplayOdoo, Webhook};
 use serde_json::{Value, json};
 use testkit::{Mail, N8n, Postgres, RabbitMq, Redis, SmtpSink, poll};
 
+use self::scene::Shop;
 pub use self::{
     api::{Answer, Api},
-    fleet::Who,
+    fleet::{Fleet, Name, Peers, Secrets, Shape, Who},
     gateway::{Exchange, Gateway},
     scene::{Article, DONOR_ABROAD, DONOR_NEAR, STORE},
     trail::{Leaf, Trail},
 };
-use self::{fleet::Fleet, scene::Shop};
 
 /// What must happen by itself: hint, read-back (debounced by a second), bus, n8n, mail.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -52,12 +52,12 @@ impl Bed {
         let odoo = ReplayOdoo::start(shop.odoo()?, std::sync::Arc::new(move || clock.now())).await?;
         let mails = SmtpSink::start().await?;
         let gateway = Gateway::start().await?;
-        let secrets = fleet::Secrets::new()?;
+        let secrets = Secrets::new()?;
         let n8n_port = testkit::free_port();
         gateway.route("/webhook", &format!("http://127.0.0.1:{n8n_port}"));
         let fleet = async {
             let servers = tokio::try_join!(Postgres::start(), RabbitMq::start(), Redis::start())?;
-            let peers = fleet::Peers {
+            let peers = Peers {
                 database: servers.0.create_database("steward").await?,
                 bus: servers.1.url(),
                 redis: servers.2.url(),

@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A PostgreSQL server of its own, empty but for the database `postgres`. Ready in about two seconds.
 ///
-/// A commit survives the death of the server, though not of the machine: fsync is off.
+/// A commit survives the death of the server, though not of the machine, unless [`Postgres::start_with`] turns fsync on.
 #[derive(Debug)]
 pub struct Postgres {
     process: Process,
@@ -23,6 +23,11 @@ pub struct Postgres {
 
 impl Postgres {
     pub async fn start() -> Result<Self> {
+        Self::start_with(&["fsync=off", "full_page_writes=off"]).await
+    }
+
+    /// With these settings (`name=value`) beside those that make it private.
+    pub async fn start_with(settings: &[&str]) -> Result<Self> {
         let server = Tool::Postgres.find().context("PostgreSQL is not installed")?;
         let programs = server.parent().context("the server is in no folder")?.to_owned();
         let scratch = Scratch::new("postgres")?;
@@ -36,16 +41,10 @@ impl Postgres {
         initdb.args(["-D".as_ref(), data.as_os_str()]).run(PATIENCE).await?;
 
         let port = free_port();
-        let settings = [
-            format!("port={port}"),
-            "listen_addresses=127.0.0.1".to_owned(),
-            "unix_socket_directories=".to_owned(),
-            "max_connections=200".to_owned(),
-            "fsync=off".to_owned(),
-            "full_page_writes=off".to_owned(),
-        ];
+        let listen = format!("port={port}");
+        let own = [&listen, "listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
         let program = as_postgres(&server, scratch.path()).args(["-D".as_ref(), data.as_os_str()]);
-        let program = program.args(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+        let program = program.args(own.iter().chain(settings).flat_map(|setting| ["-c", *setting]));
         // Killed outright, it would leave a shared memory segment behind. SIGQUIT is its "immediate" shutdown.
         let process = Process::start(program.last_signal(Signal::SIGQUIT))?;
         let mut postgres = Self { process, port, programs, data, _scratch: scratch };
@@ -78,6 +77,12 @@ impl Postgres {
     pub async fn stop(&mut self) -> Result<()> {
         let ended = self.process.end_with(Signal::SIGINT).await?;
         ensure!(ended.success(), "PostgreSQL ended with {ended}:\n{}", self.process.log());
+        Ok(())
+    }
+
+    /// Ends it without farewell ("immediate" shutdown): what was not committed is gone, and the next start recovers.
+    pub async fn stop_at_once(&mut self) -> Result<()> {
+        self.process.end_with(Signal::SIGQUIT).await?;
         Ok(())
     }
 

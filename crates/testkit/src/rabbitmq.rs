@@ -1,5 +1,6 @@
 use crate::{Process, Program, Scratch, Tool, free_port};
 use anyhow::{Context as _, Result, ensure};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,24 @@ impl RabbitMq {
     /// `rabbitmqctl` against this node; returns what it printed. Costs about a second.
     pub async fn ctl(&self, args: &[&str]) -> Result<String> {
         self.ctl.clone().args(args).run(PATIENCE).await
+    }
+
+    /// Raises or clears the memory alarm: while it stands, the broker reads nothing more from who publishes, and says so
+    /// (`connection.blocked`).
+    pub async fn alarm(&self, raised: bool) -> Result<()> {
+        let watermark = if raised { "0.0000001" } else { "0.6" };
+        self.ctl(&["set_vm_memory_high_watermark", watermark]).await?;
+        Ok(())
+    }
+
+    /// Messages in each queue, ready and unacknowledged together.
+    pub async fn queues(&self) -> Result<BTreeMap<String, u64>> {
+        let table = self.ctl(&["-q", "--no-table-headers", "list_queues", "name", "messages"]).await?;
+        let line = |line: &str| {
+            let (name, messages) = line.split_once('\t').with_context(|| format!("not a queue: {line:?}"))?;
+            Ok((name.to_owned(), messages.trim().parse()?))
+        };
+        table.lines().filter(|line| !line.trim().is_empty()).map(line).collect()
     }
 
     pub async fn stop(&mut self) -> Result<()> {

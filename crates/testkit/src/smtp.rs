@@ -51,7 +51,13 @@ impl Mail {
     }
 }
 
-type Mailbox = Arc<Mutex<Vec<Mail>>>;
+#[derive(Debug, Default)]
+struct Shelf {
+    mails: Mutex<Vec<Mail>>,
+    hold: Mutex<Duration>,
+}
+
+type Mailbox = Arc<Shelf>;
 
 /// A mail server that accepts everything and keeps it, without TLS or log-in. Runs on the runtime of the test.
 #[derive(Debug)]
@@ -89,9 +95,20 @@ impl SmtpSink {
         self.port
     }
 
+    /// From now on the 250 after a mail comes that much later than the mail is kept: whoever dies in between has sent
+    /// it and does not know.
+    pub fn hold_receipts(&self, by: Duration) {
+        *lock(&self.mailbox.hold) = by;
+    }
+
     /// All mails so far, oldest first.
     pub fn messages(&self) -> Vec<Mail> {
-        lock(&self.mailbox).clone()
+        lock(&self.mailbox.mails).clone()
+    }
+
+    /// The oldest mail for which `wanted` holds.
+    pub fn find(&self, wanted: impl Fn(&Mail) -> bool) -> Option<Mail> {
+        lock(&self.mailbox.mails).iter().find(|mail| wanted(mail)).cloned()
     }
 
     /// The first mail for which `wanted` holds, once it is there.
@@ -110,8 +127,8 @@ impl SmtpSink {
     }
 }
 
-fn lock(mailbox: &Mailbox) -> MutexGuard<'_, Vec<Mail>> {
-    mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The part of RFC 5321 that a client needs to deliver mail.
@@ -144,7 +161,9 @@ async fn serve(mut connection: TcpStream, mailbox: &Mailbox) -> Result<()> {
                 let raw = read_data(&mut input).await?;
                 let mail = Mail::parse(std::mem::take(&mut from), std::mem::take(&mut to), raw);
                 let answer = if mail.is_some() { "250 kept" } else { "554 this is no mail" };
-                lock(mailbox).extend(mail);
+                lock(&mailbox.mails).extend(mail);
+                let hold = *lock(&mailbox.hold);
+                tokio::time::sleep(hold).await;
                 say(&mut output, answer).await?;
             }
             "QUIT" => return say(&mut output, "221 bye").await,

@@ -9,6 +9,7 @@ pub enum Tool {
     RabbitMq,
     Redis,
     N8n,
+    Odoo,
     Browser,
 }
 
@@ -20,6 +21,7 @@ impl Tool {
             Self::RabbitMq => "rabbitmq",
             Self::Redis => "redis",
             Self::N8n => "n8n",
+            Self::Odoo => "odoo",
             Self::Browser => "browser",
         }
     }
@@ -30,8 +32,8 @@ impl Tool {
             Self::Postgres => return newest_postgres(),
             Self::RabbitMq => PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server"),
             Self::Redis => PathBuf::from("/usr/bin/redis-server"),
-            // The stamp is written last: without it the installation is unfinished.
-            Self::N8n => cache().filter(|cache| cache.join("n8n/stamp").exists())?.join("n8n/bin/n8n"),
+            Self::N8n => in_cache("n8n")?.join("bin/n8n"),
+            Self::Odoo => in_cache("odoo")?.join("bin/odoo"),
             Self::Browser => PathBuf::from("/usr/bin/chromedriver"),
         };
         file.exists().then_some(file)
@@ -51,6 +53,11 @@ fn cache() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".cache")))?;
     Some(base.join("steward"))
+}
+
+/// The folder of a tool there. The stamp is written last: without it the installation is unfinished.
+fn in_cache(tool: &str) -> Option<PathBuf> {
+    cache().map(|cache| cache.join(tool)).filter(|folder| folder.join("stamp").exists())
 }
 
 fn newest_postgres() -> Option<PathBuf> {
