@@ -1,6 +1,6 @@
 //! Events that arrive: taken once, in one transaction with what they cause.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use contracts::{
@@ -10,15 +10,18 @@ use contracts::{
 };
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
     cx::Cx,
     relay::RetrySchedule,
-    store::{Dialect, StoreError, Tx, micros},
+    store::{Dialect, StoreError, Tx, micros, rows},
 };
+
+/// Events handled in one transaction: enough to share the cost of a commit, few enough to do again one by one.
+pub(crate) const TOGETHER: usize = 64;
 
 /// Why a handler could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,63 @@ impl Intake {
     /// Routing keys to bind.
     pub(crate) fn bindings(&self) -> Vec<&'static str> {
         self.subscriptions.iter().map(|subscription| subscription.kind.map_or("#", routing_key)).collect()
+    }
+
+    /// Takes events in their order, each as [`Intake::take`] does; in one transaction where nothing stands against it.
+    ///
+    /// # Errors
+    /// As [`Intake::take`]; some of them may be taken then, and a repeat of all does no harm.
+    pub(crate) async fn take_all(&self, events: &[Envelope]) -> Result<(), StoreError> {
+        for batch in events.chunks(TOGETHER) {
+            if !self.take_together(batch).await {
+                for event in batch {
+                    self.take(event).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes at most [`TOGETHER`] events in one transaction. `false`: that cannot be done, for whatever reason; nothing
+    /// is taken then, and one by one will tell which of them it is.
+    pub(crate) async fn take_together(&self, events: &[Envelope]) -> bool {
+        if events.len() < 2 {
+            return false;
+        }
+        let outcomes = match self.try_together(events).await {
+            Ok(Some(outcomes)) => outcomes,
+            Ok(None) => return false,
+            Err(failure) => {
+                tracing::debug!(cause = %crate::chain(&failure), "a batch of events is taken one by one");
+                return false;
+            }
+        };
+        for (event, outcome) in events.iter().zip(outcomes) {
+            self.cx.metrics().event_consumed(&event.kind, outcome);
+        }
+        true
+    }
+
+    async fn try_together(&self, events: &[Envelope]) -> Result<Option<Vec<&'static str>>, HandleError> {
+        let mut tx = self.cx.store().begin().await?;
+        let mut fresh = insert_all(&mut tx, events).await?;
+        if any_waits(&mut tx, events).await? {
+            return Ok(None);
+        }
+        let mut outcomes = Vec::with_capacity(events.len());
+        for event in events {
+            // Taken out, because the same event may stand in a batch twice.
+            if !fresh.remove(&event.id) {
+                outcomes.push("duplicate");
+                continue;
+            }
+            let span = span_of(event);
+            tx.turn_to(span.in_scope(|| thread_of(event)));
+            self.handle(&mut tx, event).instrument(span).await?;
+            outcomes.push("done");
+        }
+        tx.commit().await?;
+        Ok(Some(outcomes))
     }
 
     /// Takes an event: handled, or kept for later, or a dead letter; in every case committed when this returns.
@@ -322,6 +382,43 @@ fn thread_of(event: &Envelope) -> Trace {
         correlation_id: Some(event.trace.correlation_id.clone().unwrap_or_else(|| event.id.clone())),
         causation_id: Some(event.id.clone()),
     }
+}
+
+/// Inserts events as handled, and returns the ids of those that were not there already.
+async fn insert_all(tx: &mut Tx, events: &[Envelope]) -> Result<HashSet<String>, StoreError> {
+    let now = micros(tx.now());
+    let mut fresh = HashSet::with_capacity(events.len());
+    for piece in rows::pieces(events) {
+        let insert = format!(
+            "INSERT INTO inbox (event_id, type, subject, message, state, attempts, next_attempt_at, received_at, \
+             finished_at) VALUES {} ON CONFLICT DO NOTHING RETURNING event_id",
+            rows::placeholders(&[None; 9], piece.len(), 0)
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(insert));
+        for event in piece {
+            let text = query.bind(event.id.as_str()).bind(event.kind.as_str()).bind(event.subject.as_str());
+            query = text.bind("").bind("done").bind(1_i64).bind(now).bind(now).bind(now);
+        }
+        let ids: Vec<(String,)> = query.fetch_all(tx.conn()).await?;
+        fresh.extend(ids.into_iter().map(|(id,)| id));
+    }
+    Ok(fresh)
+}
+
+/// Whether an earlier event of one of these subjects waits for another attempt.
+async fn any_waits(tx: &mut Tx, events: &[Envelope]) -> Result<bool, StoreError> {
+    for piece in rows::pieces(events) {
+        let list = (1..=piece.len()).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ");
+        let select = format!("SELECT 1 FROM inbox WHERE state = 'pending' AND subject IN ({list}) LIMIT 1");
+        let mut query = sqlx::query(AssertSqlSafe(select));
+        for event in piece {
+            query = query.bind(event.subject.as_str());
+        }
+        if query.fetch_optional(tx.conn()).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// `false`: it was there already.

@@ -15,14 +15,16 @@ use crate::inbox::Intake;
 pub(crate) struct InProcessBus(RwLock<Vec<Intake>>);
 
 impl InProcessBus {
-    fn subscribers(&self, event: &Envelope) -> Vec<Intake> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter(|intake| intake.wants(&event.kind)).cloned().collect()
+    fn subscribers(&self) -> Vec<Intake> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn deliver(&self, event: &Envelope) -> Result<(), PublishError> {
-        for intake in self.subscribers(event) {
-            let taken = intake.take(event).await;
+    /// To one subscriber after another. When the store of one is away, all of them come again, and the inboxes of the
+    /// others know them.
+    async fn deliver(&self, events: &[Envelope]) -> Result<(), PublishError> {
+        for intake in self.subscribers() {
+            let wanted: Vec<_> = events.iter().filter(|event| intake.wants(&event.kind)).cloned().collect();
+            let taken = intake.take_all(&wanted).await;
             taken.map_err(|error| PublishError::Away(format!("{}: {}", intake.service(), crate::chain(&error))))?;
         }
         Ok(())
@@ -32,11 +34,7 @@ impl InProcessBus {
 #[async_trait]
 impl BusPort for InProcessBus {
     async fn publish(&self, events: &[Envelope]) -> Vec<Result<(), PublishError>> {
-        let mut outcomes = Vec::with_capacity(events.len());
-        for event in events {
-            outcomes.push(self.deliver(event).await);
-        }
-        outcomes
+        vec![self.deliver(events).await; events.len()]
     }
 
     async fn consume(&self, intake: Intake, _stop: CancellationToken) {

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{BusPort, PublishError, Trouble};
-use crate::inbox::Intake;
+use crate::inbox::{Intake, TOGETHER};
 
 const EVENTS: &str = "steward.events";
 const DEAD: &str = "steward.dead";
@@ -38,8 +38,6 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages handled at the same time. One subject always goes the same lane, so its order is kept.
 const LANES: usize = 8;
-/// Messages that may wait in one lane before the reader waits too; the prefetch bounds all lanes together.
-const LANE_DEPTH: usize = 64;
 /// Deliveries after which a message that kills its consumer is dead-lettered by the broker. Failures that we see
 /// ourselves never get there: they are counted in the inbox.
 const DELIVERY_LIMIT: i64 = 20;
@@ -294,19 +292,37 @@ async fn declare(channel: &Channel, intake: &Intake) -> Result<String, lapin::Er
 type Lane = (mpsc::Sender<Delivery>, tokio::task::JoinHandle<()>);
 
 fn lane(intake: Intake, stop: CancellationToken) -> Lane {
-    let (sender, mut receiver) = mpsc::channel::<Delivery>(LANE_DEPTH);
+    let (sender, mut receiver) = mpsc::channel::<Delivery>(TOGETHER);
     let task = tokio::spawn(async move {
-        while let Some(delivery) = receiver.recv().await {
-            if !take(&intake, &delivery, &stop).await {
+        let mut waiting = Vec::with_capacity(TOGETHER);
+        while receiver.recv_many(&mut waiting, TOGETHER).await > 0 {
+            // A failed ack means that the session is over; the messages come again and the inbox knows them.
+            if !take_and_ack(&intake, &waiting, &stop).await {
                 return;
             }
-            // A failed ack means that the session is over; the message comes again and the inbox knows it.
-            if delivery.ack(BasicAckOptions::default()).await.is_err() {
-                return;
-            }
+            waiting.clear();
         }
     });
     (sender, task)
+}
+
+/// Takes messages in their order, together if that can be done. `false` = the session is over.
+async fn take_and_ack(intake: &Intake, deliveries: &[Delivery], stop: &CancellationToken) -> bool {
+    let read = |delivery: &Delivery| Envelope::from_headers(&headers(delivery), &delivery.data);
+    let events: Result<Vec<_>, _> = deliveries.iter().map(read).collect();
+    let together = match events {
+        Ok(events) => intake.take_together(&events).await,
+        Err(_) => false,
+    };
+    for delivery in deliveries {
+        if !together && !take(intake, delivery, stop).await {
+            return false;
+        }
+        if delivery.ack(BasicAckOptions::default()).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// An error when the lane is gone: its messages come again in the next session, so there must be a next one.

@@ -150,21 +150,21 @@ async fn claim(
     fingerprint: &Digest,
 ) -> Result<Option<Answer>, ApiError> {
     let now = tx.now();
-    // An expired key is as good as none.
-    let delete = "DELETE FROM idempotency WHERE scope = $1 AND idempotency_key = $2 AND expires_at <= $3";
     let twin = |error: sqlx::Error| match StoreError::from(error) {
         StoreError::Busy(_) => ApiError::still_running(),
         other => other.into(),
     };
-    sqlx::query(delete).bind(scope).bind(key.as_str()).bind(micros(now)).execute(tx.conn()).await.map_err(twin)?;
+    // An expired key is as good as none.
     let claimed = sqlx::query(
         "INSERT INTO idempotency (scope, idempotency_key, fingerprint, status, body, expires_at) \
-         VALUES ($1, $2, $3, 0, '', $4) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, 0, '', $4) ON CONFLICT (scope, idempotency_key) DO UPDATE SET \
+         fingerprint = excluded.fingerprint, expires_at = excluded.expires_at WHERE idempotency.expires_at <= $5",
     )
     .bind(scope)
     .bind(key.as_str())
     .bind(fingerprint.as_str())
     .bind(micros(now + KEEP_KEY))
+    .bind(micros(now))
     .execute(tx.conn())
     .await
     .map_err(twin)?;

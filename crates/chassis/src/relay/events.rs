@@ -71,12 +71,10 @@ async fn round(tools: &RelayTools, bus: &Bus) -> Result<Round, StoreError> {
     let mut tx = store.begin().await?;
     let now = tx.now();
     let mut away = false;
+    let mut published = Vec::with_capacity(rows.len());
     for (row, outcome) in rows.iter().zip(outcomes) {
         match outcome {
-            Ok(()) => {
-                row.done(&mut tx, "null").await?;
-                tools.cx.metrics().event_published(&row.about);
-            }
+            Ok(()) => published.push((row, "null".to_owned())),
             Err(PublishError::Away(cause)) => {
                 tracing::debug!(event = %row.id, cause, "the bus is away");
                 away = true;
@@ -91,7 +89,11 @@ async fn round(tools: &RelayTools, bus: &Bus) -> Result<Round, StoreError> {
             }
         }
     }
+    Row::all_done(&mut tx, &published).await?;
     tx.commit().await?;
+    for (row, _) in published {
+        tools.cx.metrics().event_published(&row.about);
+    }
     Ok(if away { Round::BusAway } else { Round::Moved })
 }
 

@@ -7,6 +7,7 @@
 mod breaker;
 mod effects;
 mod events;
+mod record;
 mod rows;
 mod schedule;
 
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 use crate::{
     cx::Cx,
+    outgoing::Response,
     store::{StoreError, Tx},
 };
 
@@ -79,6 +81,9 @@ impl Effect {
 pub enum Attempt {
     /// It may work later; `after` is the peer's own wish (`Retry-After`).
     Retry { cause: String, after: Option<Duration> },
+    /// The peer is there and said no to this one for now. As `Retry`, but the circuit breaker takes it for reached: a
+    /// rest would only keep from it what it does want.
+    NotNow { cause: String, after: Option<Duration> },
     /// It cannot work: a dead letter now.
     Refused { cause: String },
     /// Nobody wants it any more (a finished execution, a withdrawn subscription): ended, and nobody need look.
@@ -88,6 +93,16 @@ pub enum Attempt {
 impl Attempt {
     pub fn retry(cause: impl Into<String>) -> Self {
         Self::Retry { cause: cause.into(), after: None }
+    }
+
+    /// A peer answered, and a later attempt may be answered otherwise. Whether it is well is seen by its answer: 5xx,
+    /// 408 and 429 ask to be left alone, any other is about this one request.
+    pub fn answered(response: &Response) -> Self {
+        let (cause, after) = (format!("answered {}", response.status), response.retry_after());
+        match response.status {
+            408 | 429 | 500.. => Self::Retry { cause, after },
+            _ => Self::NotNow { cause, after },
+        }
     }
 
     pub fn refused(cause: impl Into<String>) -> Self {

@@ -1,12 +1,12 @@
 //! Claiming and finishing outbox rows.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use contracts::Trace;
 use jiff::Timestamp;
-use sqlx::{FromRow, any::AnyRow};
+use sqlx::{AssertSqlSafe, FromRow, any::AnyRow};
 
-use crate::store::{Dialect, Store, StoreError, Tx, instant, instant_opt, micros};
+use crate::store::{Dialect, Store, StoreError, Tx, instant, instant_opt, micros, rows};
 
 /// A claimed row.
 #[derive(Clone, Debug)]
@@ -97,34 +97,38 @@ impl Row {
         Ok(rows)
     }
 
-    /// Marks it done. `false`: the claim had run out and somebody else has the row now.
-    pub(crate) async fn done(&self, tx: &mut Tx, result: &str) -> Result<bool, StoreError> {
-        self.end(tx, "done", Some(result), None).await
-    }
-
-    /// Ends it without success: `dead` (a person must look) or `discarded` (nobody need).
-    pub(crate) async fn give_up(&self, tx: &mut Tx, state: &str, cause: &str) -> Result<bool, StoreError> {
-        self.end(tx, state, None, Some(cause)).await
-    }
-
-    async fn end(
-        &self,
-        tx: &mut Tx,
-        state: &str,
-        result: Option<&str>,
-        cause: Option<&str>,
-    ) -> Result<bool, StoreError> {
+    /// Marks rows done, each with its result, and returns the `seq` of those that were: the claim of the others had
+    /// run out, and somebody else has them now.
+    pub(crate) async fn all_done(tx: &mut Tx, ended: &[(&Self, String)]) -> Result<HashSet<i64>, StoreError> {
+        let columns = [Some("BIGINT"), Some("TEXT"), Some("TEXT")];
         let now = micros(tx.now());
+        let mut done = HashSet::with_capacity(ended.len());
+        for piece in rows::pieces(ended) {
+            let update = format!(
+                "WITH ended (row_seq, row_claim, row_result) AS (VALUES {}) UPDATE outbox SET state = 'done', claim = NULL, \
+                 claimed_until = NULL, result = ended.row_result, finished_at = $1 FROM ended \
+                 WHERE outbox.seq = ended.row_seq AND outbox.claim = ended.row_claim RETURNING outbox.seq",
+                rows::placeholders(&columns, piece.len(), 1)
+            );
+            let mut query = sqlx::query_as(AssertSqlSafe(update)).bind(now);
+            for (row, result) in piece {
+                query = query.bind(row.seq).bind(row.claim.as_str()).bind(result.as_str());
+            }
+            let seqs: Vec<(i64,)> = query.fetch_all(tx.conn()).await?;
+            done.extend(seqs.into_iter().map(|(seq,)| seq));
+        }
+        Ok(done)
+    }
+
+    /// Ends it without success: `dead` (a person must look) or `discarded` (nobody need). `false`: the claim had run
+    /// out and somebody else has the row now.
+    pub(crate) async fn give_up(&self, tx: &mut Tx, state: &str, cause: &str) -> Result<bool, StoreError> {
         let ended = sqlx::query(
-            "UPDATE outbox SET state = $1, claim = NULL, claimed_until = NULL, result = $2, finished_at = $3, \
-             last_error = COALESCE($4, last_error), \
-             last_failed_at = CASE WHEN $4 IS NULL THEN last_failed_at ELSE $3 END, \
-             first_failed_at = CASE WHEN $4 IS NULL THEN first_failed_at ELSE COALESCE(first_failed_at, $3) END \
-             WHERE seq = $5 AND claim = $6",
+            "UPDATE outbox SET state = $1, claim = NULL, claimed_until = NULL, finished_at = $2, last_error = $3, \
+             last_failed_at = $2, first_failed_at = COALESCE(first_failed_at, $2) WHERE seq = $4 AND claim = $5",
         )
         .bind(state)
-        .bind(result)
-        .bind(now)
+        .bind(micros(tx.now()))
         .bind(cause)
         .bind(self.seq)
         .bind(self.claim.as_str())

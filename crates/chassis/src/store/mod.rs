@@ -6,6 +6,7 @@
 mod dialect;
 mod error;
 mod migrate;
+pub(crate) mod rows;
 mod tx;
 
 use std::{sync::Arc, time::Duration};
@@ -62,6 +63,9 @@ struct Inner {
     outbox: watch::Sender<u64>,
     /// Counts effects that reached their end: whoever waits for an operation looks again.
     finished: watch::Sender<u64>,
+    /// Where a simulation stops this store.
+    #[cfg(test)]
+    steps: std::sync::OnceLock<crate::simulation::Steps>,
 }
 
 impl Store {
@@ -100,6 +104,8 @@ impl Store {
             writer: (dialect == Dialect::Sqlite).then(|| Arc::new(Semaphore::new(1))),
             outbox: watch::Sender::new(0),
             finished: watch::Sender::new(0),
+            #[cfg(test)]
+            steps: std::sync::OnceLock::new(),
         })))
     }
 
@@ -118,6 +124,8 @@ impl Store {
     /// # Errors
     /// As [`Store::begin`].
     pub async fn begin_in(&self, trace: Trace) -> Result<Tx, StoreError> {
+        #[cfg(test)]
+        let step = crate::simulation::Steps::begin(self.0.steps.get()).await?;
         let permit = self.writer_permit().await?;
         let store = self.clone();
         // The permit goes along: who gives up waiting must not let the next writer in beside a transaction that begins.
@@ -127,7 +135,10 @@ impl Store {
             transaction.map(|transaction| (transaction, permit))
         });
         let (transaction, permit) = begun.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::unavailable)?;
-        Ok(Tx::new(self.clone(), transaction, permit, trace))
+        let tx = Tx::new(self.clone(), transaction, permit, trace);
+        #[cfg(test)]
+        let tx = tx.in_step(step);
+        Ok(tx)
     }
 
     async fn writer_permit(&self) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
@@ -180,6 +191,12 @@ impl Store {
 
     pub(crate) fn ids(&self) -> &Ids {
         &self.0.ids
+    }
+
+    /// From here on it can be stopped at each step.
+    #[cfg(test)]
+    pub(crate) fn step_by_step(&self, steps: crate::simulation::Steps) {
+        assert!(self.0.steps.set(steps).is_ok(), "a store has one set of steps");
     }
 
     pub(crate) fn outbox_commits(&self) -> &watch::Sender<u64> {

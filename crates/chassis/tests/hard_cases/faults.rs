@@ -81,8 +81,11 @@ async fn attempts_that_end_with_the_process_are_bounded_too() {
     let replica = ground.host(service().executor(Arc::new(ship))).await;
     // What three processes leave behind that were killed while they carried it out.
     let mut tx = replica.begin().await;
-    let id = tx.effect(crate::ground::effect("killer")).await.unwrap();
-    let left = "UPDATE outbox SET attempts = 3, claim = 'a dead replica', claimed_until = 0 WHERE id = $1";
+    let later = tx.now() + Duration::from_secs(3600);
+    let id = tx.effect(crate::ground::effect("killer").not_before(later)).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = replica.begin().await;
+    let left = "UPDATE outbox SET attempts = 3, claim = 'a dead replica', claimed_until = 0, next_attempt_at = 0 WHERE id = $1";
     sqlx::query(left).bind(id).execute(tx.conn()).await.unwrap();
     tx.commit().await.unwrap();
     replica
