@@ -1,9 +1,10 @@
 #!/bin/bash
-# Installs what `make test` needs beside Rust: RabbitMQ, Redis, PostgreSQL and Chromium as Debian packages, node and n8n
-# from npm into the user's cache folder, where a second clone finds them. Does nothing, in well under a second, when all is
-# there. Servers are installed, never started: every test starts its own on a free port (crates/testkit).
+# Installs what `make test` needs beside Rust: RabbitMQ, Redis, PostgreSQL and Chromium as Debian packages; node and n8n
+# from npm, and Odoo from Debian and PyPI, into the user's cache folder, where a second clone finds them. Does nothing, in
+# well under a second, when all is there. Servers are installed, never started: every test starts its own on a free port
+# (crates/testkit).
 #
-# usage: install.sh [servers] [n8n]      no argument means both; separate calls may run beside each other
+# usage: install.sh [servers] [n8n] [odoo]      no argument means all; separate calls may run beside each other
 #
 # What cannot be installed is said in one line on stderr and kept in $cache/missing/<tool>, which the tests print when they
 # skip. With CI=true that is a failure.
@@ -110,10 +111,33 @@ install_n8n() {
   fi
 }
 
-[ $# -gt 0 ] || set -- servers n8n
+install_odoo() {
+  local dir=$cache/odoo want
+  want=$(cat "$here"/odoo/{install.sh,requirements.txt,users.py} | sha256sum | cut -d' ' -f1)
+  if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$want" ] && [ -x "$dir/bin/odoo" ]; then
+    found odoo
+    return
+  fi
+  if ! there "/usr/lib/postgresql/*/bin/initdb"; then
+    missing odoo "needs PostgreSQL to make its database (run $0 servers)"
+    return
+  fi
+  python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+  echo "installing Odoo 19 into $dir: 2 to 3 minutes, 0.6 GB, once (log: $cache/odoo.log)"
+  rm -f "$dir/stamp"
+  if "$here/odoo/install.sh" "$dir" >"$cache/odoo.log" 2>&1; then
+    printf '%s\n' "$want" >"$dir/stamp"
+    found odoo
+  else
+    tail -n 15 "$cache/odoo.log" >&2
+    missing odoo "the installation failed, see $cache/odoo.log"
+  fi
+}
+
+[ $# -gt 0 ] || set -- servers n8n odoo
 for part in "$@"; do
   case $part in
-    servers | n8n)
+    servers | n8n | odoo)
       # Two clones, or two terminals, at once: the second waits and then finds everything done.
       exec 9>"$cache/$part.lock"
       flock 9
@@ -121,7 +145,7 @@ for part in "$@"; do
       exec 9>&-
       ;;
     *)
-      echo "usage: install.sh [servers] [n8n]" >&2
+      echo "usage: install.sh [servers] [n8n] [odoo]" >&2
       exit 64
       ;;
   esac
@@ -129,7 +153,7 @@ done
 
 if [ "${CI:-}" = true ]; then
   for part in "$@"; do
-    case $part in servers) tools="rabbitmq redis postgres browser" ;; n8n) tools=n8n ;; esac
+    case $part in servers) tools="rabbitmq redis postgres browser" ;; *) tools=$part ;; esac
     for tool in $tools; do [ ! -e "$cache/missing/$tool" ] || exit 1; done
   done
 fi

@@ -1,26 +1,19 @@
-//! One suite of what the typed verbs promise, over the replayed Odoo and, when asked for, over a real one:
-//!
-//! ```text
-//! ODOO_URL=http://127.0.0.1:8069 ODOO_DATABASE=lab ODOO_LOGIN=coord-bot ODOO_KEY=... \
-//!     cargo test -p odoo --test conformance -- --ignored
-//! ```
-//!
-//! The real one needs the product `OAT-1` and two warehouses `WH` and `S2` with stock of it, an orderpoint and a
-//! supplier, and stock and purchase rights for the user.
+//! One suite of what the typed verbs promise, over the replayed Odoo and over a real one.
 
 #![expect(clippy::unwrap_used, reason = "a promise that does not hold ends the test")]
 
-use std::{env, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use odoo::{
     Activity, Client, Domain, Error, OdooConfig, TransportChoice,
-    replay::{OrderpointSeed, ProductSeed, ReplayOdoo, Scene, StockSeed, SupplierSeed, WarehouseSeed},
+    replay::ReplayOdoo,
     stock::{Move, Product, Quant, Warehouse},
     transfer::{ExternalId, NewLine, NewTransfer},
 };
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
+use testkit::{Odoo, OdooUser, Postgres};
 
 const SKU: &str = "OAT-1";
 
@@ -208,40 +201,25 @@ async fn mistakes_are_typed(world: &World) {
     assert!(matches!(wrong, Error::ClientBug { .. }), "{wrong:?}");
 }
 
-fn odoo_args(object: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+fn odoo_args(object: Value) -> serde_json::Map<String, Value> {
     object.as_object().cloned().unwrap_or_default()
 }
 
-fn scene() -> Scene {
-    let place = |code: &str, name: &str| WarehouseSeed { code: code.into(), name: name.into() };
-    let stock =
-        |warehouse: &str, on_hand| StockSeed { sku: SKU.into(), warehouse: warehouse.into(), on_hand, reserved: 0.0 };
-    Scene {
-        products: vec![ProductSeed {
-            sku: SKU.into(),
-            name: "Oat milk 1l".into(),
-            category: None,
-            cost: 1.1,
-            price: 2.3,
-        }],
-        warehouses: vec![place("WH", "My Company"), place("S2", "Store 2")],
-        stock: vec![stock("WH", 100.0), stock("S2", 4.0)],
-        orderpoints: vec![OrderpointSeed { sku: SKU.into(), warehouse: "S2".into(), min: 10.0, max: 40.0 }],
-        suppliers: vec![SupplierSeed {
-            sku: SKU.into(),
-            name: "Oats Inc".into(),
-            lead_days: 7,
-            price: 1.0,
-            min_qty: 12.0,
-        }],
-        ..Scene::default()
-    }
+/// Both are furnished with it. A fresh Odoo has the warehouse `WH` already.
+fn scene() -> Value {
+    json!({
+        "products": [{"sku": SKU, "name": "Oat milk 1l", "cost": 1.1, "price": 2.3}],
+        "warehouses": [{"code": "WH", "name": "My Company"}, {"code": "S2", "name": "Store 2"}],
+        "stock": [{"sku": SKU, "warehouse": "WH", "on_hand": 100.0}, {"sku": SKU, "warehouse": "S2", "on_hand": 4.0}],
+        "orderpoints": [{"sku": SKU, "warehouse": "S2", "min": 10.0, "max": 40.0}],
+        "suppliers": [{"sku": SKU, "name": "Oats Inc", "lead_days": 7, "price": 1.0, "min_qty": 12.0}],
+    })
 }
 
 #[tokio::test]
 async fn the_replayed_odoo_keeps_the_promises() {
     let start: Timestamp = "2026-11-23T07:30:00.5Z".parse().unwrap();
-    let odoo = ReplayOdoo::start(scene(), Arc::new(move || start)).await.unwrap();
+    let odoo = ReplayOdoo::start(serde_json::from_value(scene()).unwrap(), Arc::new(move || start)).await.unwrap();
     let client = Client::connect(odoo.config()).await.unwrap();
     assert_eq!(client.version().to_string(), "19.0");
     holds_everywhere(&World::over(client, "replay".into()).await).await;
@@ -249,21 +227,22 @@ async fn the_replayed_odoo_keeps_the_promises() {
 }
 
 #[tokio::test]
-#[ignore = "needs a real Odoo, named by ODOO_URL; see the top of this file"]
 async fn a_real_odoo_keeps_the_promises_over_both_transports() {
-    let var = |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} must be set"));
+    testkit::require!(Postgres, Odoo);
+    let postgres = Postgres::start().await.unwrap();
+    let odoo = Odoo::start(&postgres).await.unwrap();
+    odoo.api().furnish(&scene()).await.unwrap();
     for transport in [TransportChoice::Json2, TransportChoice::JsonRpc] {
         let config = OdooConfig {
-            base_url: var("ODOO_URL"),
-            database: var("ODOO_DATABASE"),
-            login: Some(var("ODOO_LOGIN")),
-            api_key: SecretString::from(var("ODOO_KEY")),
+            base_url: odoo.base_url().to_owned(),
+            database: odoo.api().database().to_owned(),
+            login: Some(OdooUser::Steward.login().to_owned()),
+            api_key: SecretString::from(odoo.api().key(OdooUser::Steward)),
             timeout: Duration::from_secs(30),
             max_calls_per_second: 200.0,
             transport,
         };
         let client = Client::connect(config).await.unwrap();
-        let tag = format!("{transport:?}{}", std::process::id());
-        holds_everywhere(&World::over(client, tag).await).await;
+        holds_everywhere(&World::over(client, format!("{transport:?}")).await).await;
     }
 }
