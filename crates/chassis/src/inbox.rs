@@ -76,16 +76,17 @@ struct Standing<'a> {
     next_attempt: Timestamp,
 }
 
-// Of one subject only the oldest kept event may be claimed. MATERIALIZED as in the outbox: one row, not one per run.
+// Of one subject only the oldest kept event may be claimed. Written as the outbox's claim is, and for its reasons.
 macro_rules! claim_sql {
     ($lock:literal) => {
         concat!(
             "WITH due AS MATERIALIZED (SELECT i.seq FROM inbox i WHERE i.state = 'pending' AND i.next_attempt_at <= $3 ",
-            "AND (i.claimed_until IS NULL OR i.claimed_until <= $3) AND NOT EXISTS (SELECT 1 FROM inbox p ",
-            "WHERE p.subject = i.subject AND p.state = 'pending' AND p.seq < i.seq) ORDER BY i.seq LIMIT 1",
+            "AND (i.claimed_until IS NULL OR i.claimed_until <= $3) AND (SELECT 1 FROM inbox p ",
+            "WHERE p.subject = i.subject AND p.state = 'pending' AND p.seq < i.seq LIMIT 1) IS NULL ",
+            "ORDER BY i.seq + 0 LIMIT 1",
             $lock,
             ") UPDATE inbox SET claim = $1, claimed_until = $2, attempts = attempts + 1 ",
-            "WHERE seq IN (SELECT seq FROM due) RETURNING seq, message, attempts"
+            "WHERE seq = (SELECT seq FROM due) RETURNING seq, message, attempts"
         )
     };
 }
