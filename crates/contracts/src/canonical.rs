@@ -7,12 +7,27 @@ use serde::{Deserialize, Serialize};
 
 /// SHA-256, written as `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 #[schema(
     pattern = "^sha256:[0-9a-f]{64}$",
     example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 )]
 pub struct Digest(String);
+
+/// Why a text is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be \"sha256:\" and 64 lower-case hexadecimal digits")]
+pub struct InvalidDigest;
+
+impl TryFrom<String> for Digest {
+    type Error = InvalidDigest;
+
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
+        let digits = text.strip_prefix("sha256:").ok_or(InvalidDigest)?;
+        let sound = digits.len() == 64 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if sound { Ok(Self(text)) } else { Err(InvalidDigest) }
+    }
+}
 
 impl Digest {
     /// Digest of raw bytes.
@@ -58,6 +73,16 @@ pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_is_parsed_at_the_door() {
+        let text = |digest: &Digest| serde_json::to_string(digest).unwrap();
+        let digest = Digest::of_bytes(b"");
+        assert_eq!(serde_json::from_str::<Digest>(&text(&digest)).unwrap(), digest);
+        for bad in [text(&digest).to_uppercase(), text(&digest).replace(":e", ":"), "\"AAA\"".into(), "1".into()] {
+            assert!(serde_json::from_str::<Digest>(&bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn key_order_does_not_change_the_digest() {

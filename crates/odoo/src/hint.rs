@@ -38,10 +38,19 @@ impl Hint {
     /// # Errors
     /// When the body is no JSON object or has no `_model` or `_id`.
     pub fn parse(body: &[u8]) -> Result<Self, HintError> {
-        let Value::Object(mut fields) = serde_json::from_slice(body).map_err(HintError::Json)? else {
+        Self::from_json(serde_json::from_slice(body).map_err(HintError::Json)?)
+    }
+
+    /// The same from a body that has been read as JSON.
+    ///
+    /// # Errors
+    /// [`HintError::Field`].
+    pub fn from_json(body: Value) -> Result<Self, HintError> {
+        let Value::Object(mut fields) = body else {
             return Err(HintError::Field { pointer: "", detail: "must be an object" });
         };
-        let Some(Value::String(model)) = fields.remove("_model") else {
+        let model = fields.remove("_model").and_then(|model| model.as_str().map(str::to_owned));
+        let Some(model) = model.filter(|name| is_model(name)) else {
             return Err(HintError::Field { pointer: "/_model", detail: "must be the name of a model" });
         };
         let Some(id) = fields.remove("_id").and_then(|id| id.as_i64()) else {
@@ -51,4 +60,9 @@ impl Hint {
         let write_date = fields.remove("write_date").and_then(|at| parse_datetime(at.as_str()?).ok());
         Ok(Self { model, id, action, write_date, fields })
     }
+}
+
+/// What Odoo itself allows as the name of a model (`check_object_name`), within the length that PostgreSQL leaves its table.
+fn is_model(name: &str) -> bool {
+    (1..=63).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
 }

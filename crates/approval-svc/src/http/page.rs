@@ -119,7 +119,8 @@ pub(crate) async fn submit_decision(
         Err(refused) => return Ok(refused),
     };
     let form = match form {
-        Ok(form) if form.comment.chars().count() <= MAX_TEXT => form.into_inner(),
+        // U+0000 is in no text that a person types, and PostgreSQL cannot keep it.
+        Ok(form) if form.comment.chars().count() <= MAX_TEXT && !form.comment.contains('\0') => form.into_inner(),
         _ => return page.refuse(StatusCode::BAD_REQUEST, "That did not work", "Please use the buttons of the page."),
     };
     let comment = Some(form.comment.trim().to_owned()).filter(|comment| !comment.is_empty());

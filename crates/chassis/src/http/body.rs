@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-use super::{ApiError, BodyLimit, params::quoted_field};
+use super::{ApiError, BodyLimit, params::quoted_field, strict::Strict};
 
 /// The one character that PostgreSQL's TEXT cannot hold, as JSON must write it. No name or text of the field needs it;
 /// that a backslash before `u0000` could itself be escaped is not worth telling apart.
@@ -94,7 +94,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(problem.detail("strings must not hold the character U+0000"));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader)
+    let value = serde_path_to_error::deserialize(Strict(&mut reader))
         .map_err(|error| if error.inner().is_data() { violation(&error) } else { not_json(error.inner()) })?;
     reader.end().map_err(|error| not_json(&error))?;
     Ok(value)
@@ -138,6 +138,29 @@ fn push_key(pointer: &mut String, key: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_array_is_no_object_at_any_depth() {
+        use contracts::{Action, Facts, Money};
+
+        let facts = |lead_time: &str| {
+            let text = format!(
+                r#"{{"product": "p", "location": "l", "as_of": "2026-11-23T08:00:00Z", "item": {{}}, "place": {{}},
+                    "stock": {{"on_hand": 1, "observed_at": "2026-11-23T08:00:00Z"}},
+                    "demand": {{"first_day": "2026-11-23", "units": []}}, "lead_time": {lead_time}}}"#
+            );
+            parse_json::<Vec<Option<Facts>>>(format!("[null, {text}]").as_bytes())
+        };
+        assert!(facts("{}").is_ok());
+        let refused = facts("[null, null]").unwrap_err();
+        assert_eq!((refused.status, refused.errors[0].pointer.as_str()), (422, "/1/lead_time"));
+        assert_eq!(parse_json::<Money>(br#"[1, "EUR"]"#).unwrap_err().status, 422);
+        let action = br#"{"type": "write_off", "product": "p", "location": "l", "quantity": 1}"#;
+        assert!(parse_json::<Action>(action).is_ok());
+        // What is kept as text, and what may hold anything, keeps its arrays.
+        assert!(parse_json::<Vec<Box<serde_json::value::RawValue>>>(b"[[1]]").is_ok());
+        assert_eq!(parse_json::<serde_json::Value>(b"[[1]]").unwrap(), serde_json::json!([[1]]));
+    }
 
     #[test]
     fn a_character_that_no_store_can_hold_is_refused_at_the_door() {

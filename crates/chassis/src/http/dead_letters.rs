@@ -152,9 +152,18 @@ pub(crate) struct Reason {
     reason: String,
 }
 
+/// Where a letter is now.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct LetterMoved {
+    id: String,
+    /// `pending` or `discarded`.
+    #[schema(example = "pending")]
+    state: &'static str,
+}
+
 /// Puts a dead letter back into its queue: it is attempted now, with its attempts counted from the start.
 #[utoipa::path(tag = "dead letters", params(IdempotencyKey), request_body = Reason,
-    responses((status = 202, description = "It is on its way again"), Problems))]
+    responses((status = 202, description = "It is on its way again", body = LetterMoved), Problems))]
 #[post("/v1/dead-letters/{id}/replay")]
 pub(crate) async fn replay_dead_letter(
     cx: Cx,
@@ -168,7 +177,7 @@ pub(crate) async fn replay_dead_letter(
 
 /// Ends a dead letter without doing it.
 #[utoipa::path(tag = "dead letters", params(IdempotencyKey), request_body = Reason,
-    responses((status = 202, description = "It is discarded"), Problems))]
+    responses((status = 202, description = "It is discarded", body = LetterMoved), Problems))]
 #[post("/v1/dead-letters/{id}/discard")]
 pub(crate) async fn discard_dead_letter(
     cx: Cx,
@@ -207,7 +216,7 @@ async fn end_letter(
                 json!({"reason": reason.reason}),
             )
             .await?;
-            Ok(Reply::accepted(json!({"id": id, "state": state})))
+            Ok(Reply::accepted(LetterMoved { id, state }))
         })
     });
     let answer = answer.await?;

@@ -116,6 +116,8 @@ impl Allowed {
                 ("POST", &item.post),
                 ("DELETE", &item.delete),
                 ("PATCH", &item.patch),
+                ("HEAD", &item.head),
+                ("OPTIONS", &item.options),
             ];
             let names: Vec<&str> =
                 known.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect();

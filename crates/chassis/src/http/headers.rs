@@ -189,7 +189,8 @@ impl FromRequest for IfMatch {
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let about = "The ETag that was read; 412 when it is no longer the current one.";
-        header_parameter(Self::NAME, Required::False, ObjectBuilder::new().examples(["\"3\""]), about)
+        let schema = ObjectBuilder::new().pattern(Some(r#"^("[0-9]{1,18}"|\*)$"#)).examples(["\"3\""]);
+        header_parameter(Self::NAME, Required::False, schema, about)
     }
 }
 

@@ -15,6 +15,7 @@ mod ndjson;
 pub(crate) mod operations;
 mod paging;
 mod params;
+mod strict;
 mod text;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
@@ -26,8 +27,8 @@ pub use self::{
     document::{Allowed, Problems},
     error::ApiError,
     headers::{IdempotencyKey, IfMatch, Prefer, etag},
-    ndjson::Ndjson,
-    operations::{Operation, OperationState, given_up, operation, wait_for_operation},
+    ndjson::{BadLine, Line, Ndjson},
+    operations::{Operation, OperationState, operation, wait_for_operation},
     paging::Paging,
     params::{Params, PathOf},
 };

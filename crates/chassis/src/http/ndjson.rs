@@ -32,13 +32,23 @@ const BATCH: usize = 256;
 pub struct Ndjson(Lines);
 
 /// A line and its number, counted from 1; or why it cannot be read.
-type Line = (u64, Result<Bytes, Problem>);
+type Numbered = (u64, Result<Bytes, Problem>);
 
-/// One line of the answer in place of a bad one.
-#[derive(Serialize)]
-struct BadLine<'p> {
+/// A line of the answer, for its schema too.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Line<T> {
+    Good(T),
+    Bad(BadLine),
+}
+
+/// What stands in place of the answer to a bad line.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BadLine {
+    /// Counted from 1.
+    #[schema(minimum = 1)]
     line: u64,
-    problem: &'p Problem,
+    problem: Problem,
 }
 
 impl FromRequest for Ndjson {
@@ -69,7 +79,7 @@ impl Ndjson {
                     let mut out = Vec::new();
                     for (number, line) in lines {
                         let answer = line.and_then(|line| parse_json(&line)).and_then(|input| work(input));
-                        write_line(&mut out, number, &answer);
+                        write_line(&mut out, number, answer);
                     }
                     out
                 });
@@ -104,7 +114,7 @@ impl Ndjson {
                         Ok(()) => answers.next().ok_or_else(|| ApiError::internal("an answer per line is missing"))?,
                         Err(problem) => Err(problem),
                     };
-                    write_line(&mut out, number, &answer);
+                    write_line(&mut out, number, answer);
                 }
                 Ok(out)
             }
@@ -113,7 +123,7 @@ impl Ndjson {
 
     fn answer<F, Fut>(self, work: F) -> HttpResponse
     where
-        F: Fn(Vec<Line>) -> Fut + 'static,
+        F: Fn(Vec<Numbered>) -> Fut + 'static,
         Fut: Future<Output = Result<Vec<u8>, ApiError>>,
     {
         let answers = stream::unfold(Some((self.0, work)), |going| async {
@@ -136,16 +146,14 @@ impl Ndjson {
     }
 }
 
-fn write_line<O: Serialize>(out: &mut Vec<u8>, number: u64, answer: &Result<O, Problem>) {
+fn write_line<O: Serialize>(out: &mut Vec<u8>, number: u64, answer: Result<O, Problem>) {
     let start = out.len();
-    let written = match answer {
-        Ok(answer) => serde_json::to_writer(&mut *out, answer),
-        Err(problem) => serde_json::to_writer(&mut *out, &BadLine { line: number, problem }),
-    };
-    if written.is_err() {
+    let bad = |problem| BadLine { line: number, problem };
+    let answer = answer.map_or_else(|problem| Line::Bad(bad(problem)), Line::Good);
+    if serde_json::to_writer(&mut *out, &answer).is_err() {
         out.truncate(start);
         let problem = Problem::new("internal", 500, "The answer has no JSON form");
-        out.extend(serde_json::to_vec(&BadLine { line: number, problem: &problem }).unwrap_or_default());
+        out.extend(serde_json::to_vec(&bad(problem)).unwrap_or_default());
     }
     out.push(b'\n');
 }
@@ -168,7 +176,7 @@ enum State {
 
 impl Lines {
     /// The next lines, at least one; none at the end.
-    async fn batch(&mut self) -> Result<Vec<Line>, ApiError> {
+    async fn batch(&mut self) -> Result<Vec<Numbered>, ApiError> {
         let mut batch = Vec::new();
         loop {
             while batch.len() < BATCH
@@ -197,7 +205,7 @@ impl Lines {
     }
 
     /// Takes one line off the buffer: `None` when it holds no complete one, `Some(None)` for one to pass over.
-    fn cut(&mut self) -> Option<Option<Line>> {
+    fn cut(&mut self) -> Option<Option<Numbered>> {
         let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') else {
             if self.state == State::Skipping {
                 self.buffer.clear();
@@ -223,7 +231,7 @@ impl Lines {
         Some((!blank).then_some((self.number, Ok(content))))
     }
 
-    fn too_long(&mut self) -> Line {
+    fn too_long(&mut self) -> Numbered {
         self.number += 1;
         let problem = Problem::new("line-too-long", 413, "The line is too long");
         (self.number, Err(problem.detail(format!("A line has at most {MAX_LINE} bytes."))))

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use actix_web::{get, web};
-use contracts::problem::Problem;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,12 +136,4 @@ pub(crate) async fn get_operation(
 ) -> Result<web::Json<Operation>, ApiError> {
     let found = wait_for_operation(&cx, &id, &prefer).await?;
     found.map(web::Json).ok_or_else(|| ApiError::not_found("operation"))
-}
-
-/// The problem of an operation that was given up while the caller waited for it.
-#[must_use]
-pub fn given_up(operation: &Operation) -> Problem {
-    let cause = operation.cause.clone().unwrap_or_default();
-    Problem::new("operation-failed", 502, "The operation was given up")
-        .detail(format!("{cause}; it waits as dead letter {} until somebody replays or discards it", operation.id))
 }

@@ -74,6 +74,10 @@ impl<T: DeserializeOwned> FromRequest for Params<T> {
 }
 
 fn parse<T: DeserializeOwned>(place: &str, pairs: Pairs) -> Result<T, ApiError> {
+    // As in bodies: PostgreSQL's TEXT cannot hold it, so nothing has such an id, and asking would be an error of the store.
+    if let Some((name, _)) = pairs.0.iter().find(|(_, text)| text.contains('\0')) {
+        return Err(ApiError::bad_parameter(format!("{place}:{name}"), "must not hold the character U+0000"));
+    }
     let only = match pairs.0.as_slice() {
         [(name, _)] => name.clone(),
         _ => String::new(),

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, post, web};
 use chassis::{
-    http::{Ndjson, parse_json},
+    http::{Line, Ndjson, parse_json},
     prelude::*,
 };
 use models::replenishment::{Answer as Judgement, Model, Options, RankRequest, Ranking, Request};
@@ -88,7 +88,7 @@ pub(crate) async fn score_batch(
 /// is answered by `{"line", "problem"}` in its place. `options.explain` is off unless asked for. Read while you send.
 #[utoipa::path(tag = "replenishment",
     request_body(content = Request, content_type = "application/x-ndjson"),
-    responses((status = 200, description = "One answer per line", body = Judgement,
+    responses((status = 200, description = "One answer per line", body = Line<Judgement>,
         content_type = "application/x-ndjson"), Problems))]
 #[post("/v1/replenishment/stream")]
 pub(crate) async fn score_stream(_caller: Caller<Score>, model: web::Data<Model>, lines: Ndjson) -> HttpResponse {

@@ -16,9 +16,9 @@ const MAX_ITEMS: usize = 10_000;
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FactsOf {
-    #[param(value_type = String)]
+    #[param(inline)]
     product: ProductId,
-    #[param(value_type = String)]
+    #[param(inline)]
     location: LocationId,
 }
 

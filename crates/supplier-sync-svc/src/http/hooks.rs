@@ -1,5 +1,5 @@
 use actix_web::{HttpRequest, http::header, post, web};
-use chassis::prelude::*;
+use chassis::{http::parse_json, prelude::*};
 use odoo::{Hint, HintError};
 use serde::Serialize;
 use serde_json::json;
@@ -11,6 +11,16 @@ use crate::{
     settings::{OdooSettings, SupplySettings},
     store::{self, NewHint, Taken},
 };
+
+/// A webhook as Odoo sends it: these and the rule's own fields.
+#[derive(utoipa::ToSchema)]
+struct OdooHook {
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9_.]+$", example = "stock.quant")]
+    _model: String,
+    #[schema(example = 42)]
+    _id: i64,
+    _action: Option<String>,
+}
 
 /// What became of a webhook.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -26,7 +36,7 @@ pub(crate) struct HookTaken {
 /// all that Odoo can do: user and secret stand in the webhook's URL.
 #[utoipa::path(
     tag = "hooks",
-    request_body(content = Object, description = "As Odoo sends it: `_model`, `_id`, `_action` and the rule's fields"),
+    request_body = OdooHook,
     responses((status = 202, body = HookTaken), Problems),
     security(("webhook" = []))
 )]
@@ -40,8 +50,9 @@ pub(crate) async fn take_odoo_hook(
     let odoo = settings.odoo.as_ref().ok_or_else(odoo_not_configured)?;
     authenticate(&cx, odoo, &request)?;
     let body = body.map_err(|error| ApiError::malformed(error.to_string()))?;
-    let hint = Hint::parse(&body).map_err(|error| match error {
-        HintError::Json(error) => ApiError::malformed(format!("not JSON: {error}")),
+    let fields = parse_json(&body).map_err(ApiError::problem)?;
+    let hint = Hint::from_json(fields).map_err(|error| match error {
+        HintError::Json(error) => ApiError::malformed(error.to_string()),
         HintError::Field { pointer, detail } => ApiError::invalid_field(pointer, detail),
     })?;
     let taken = take(&cx, &hint, &Digest::of_bytes(&body)).await?;

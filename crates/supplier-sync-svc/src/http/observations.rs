@@ -1,5 +1,8 @@
 use actix_web::{HttpResponse, post};
-use chassis::{http::Ndjson, prelude::*};
+use chassis::{
+    http::{Line, Ndjson},
+    prelude::*,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,7 +21,7 @@ pub(crate) struct LineTaken {
 #[utoipa::path(
     tag = "observations",
     request_body(content = Observation, content_type = "application/x-ndjson"),
-    responses((status = 200, content_type = "application/x-ndjson", body = LineTaken), Problems)
+    responses((status = 200, content_type = "application/x-ndjson", body = Line<LineTaken>), Problems)
 )]
 #[post("/v1/observations")]
 pub(crate) async fn post_observations(cx: Cx, caller: Caller<Observe>, lines: Ndjson) -> HttpResponse {
