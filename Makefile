@@ -6,7 +6,7 @@ STAGE := tests/setup/stage.sh
 # What could not be tested is noted here and said loudly at the end; in CI it is a failure.
 export STEWARD_SKIPPED := $(CURDIR)/target/skipped.txt
 
-.PHONY: help run demo test check openapi n8n setup fmt clean-data
+.PHONY: help run demo test bench check openapi n8n setup fmt clean-data
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ test: setup ## Install what the tests need, then run all of them
 	$(STAGE) 420 "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet --no-fail-fast
 	$(STAGE) 420 "end to end" cargo test -p steward-e2e --quiet --no-fail-fast -- --test-threads=1
 	@tests/setup/skipped.sh
+
+bench: setup ## Measure against yardsticks on durable servers; ONLY="path hook" for some of the measures
+	cargo build --release --bins
+	cargo bench -p steward-e2e --bench bench -- $(ONLY)
 
 check: ## Formatting, lints, layers, generated files, workflows, manifests, licences
 	$(STAGE) 10 "formatting" cargo fmt --all --check
