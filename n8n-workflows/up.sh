@@ -27,10 +27,10 @@ for id in stwErrors0000001 stwApprove000001 stwLowStock00001; do "$n8n" publish:
 # The push from Steward to n8n. The same key again is the same subscription.
 header=$(cat "$data/secrets/webhook-header")
 curl -sf -o /dev/null -X POST "$steward/notify/v1/subscriptions" \
-  -H "Authorization: Bearer $(cat "$data/secrets/operator.key")" -H "Idempotency-Key: n8n-up:$port" \
+  -H "Authorization: Bearer $(cat "$data/secrets/operator.key")" -H "Idempotency-Key: n8n-up-receipts:$port" \
   -H 'Content-Type: application/json' -d @- <<JSON
 {"types": ["steward.stock.ran_low.v1"], "url": "http://127.0.0.1:$port/webhook/steward-low-stock",
- "header": {"name": "X-Steward-Webhook", "value": "$header"}}
+ "header": {"name": "X-Steward-Webhook", "value": "$header"}, "receipt_within_seconds": 900}
 JSON
 echo "n8n opens at http://127.0.0.1:$port (it asks for an owner the first time); Ctrl-C ends it."
 rm -rf "$work"

@@ -9,7 +9,7 @@ use chassis::{
 };
 use contracts::{
     FieldError, PersonId,
-    events::{ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy},
+    events::{ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, GrantLapsed},
 };
 use governance::{
     Actor, Command, Directory, Requester,
@@ -28,13 +28,15 @@ use crate::{
         view::Status,
     },
     settings::{ApprovalSettings, GrantKeys, InForce, LinkKeys},
-    store::{self, IssuedGrant, Stored},
+    store::{self, IssuedGrant, Lapsed, Stored},
 };
 
 /// A link still shows how the matter ended after the step's time is over.
 const LINK_OUTLIVES_STEP: SignedDuration = SignedDuration::from_hours(24);
 /// How long a request rests whose timer failed.
 const REST: SignedDuration = SignedDuration::from_secs(60);
+/// The news that a grant was used in its last minute may still be under way.
+const NEWS_TRAVEL: SignedDuration = SignedDuration::from_mins(15);
 /// Requests looked after in one turn of the timer.
 const TURN: u32 = 200;
 
@@ -330,6 +332,7 @@ impl Desk {
                 "expires_at": case.route.grant_valid_for.after(tx.now()),
             });
             tx.audit("steward", "grant.issued", &subject, details).await?;
+            store::add_unused(tx, &grant.id, &request.id, case.route.grant_valid_for.after(tx.now())).await?;
         }
         let event = ApprovalDecided {
             approval_id: request.id.clone(),
@@ -400,6 +403,26 @@ impl Desk {
     }
 }
 
+/// One turn of the job that tells which approvals came to nothing.
+///
+/// # Errors
+/// When the store fails; what was told by then stays told.
+pub(crate) async fn tell_lapsed(cx: &Cx) -> Result<(), StoreError> {
+    let before = cx.clock().now().checked_sub(NEWS_TRAVEL).unwrap_or(Timestamp::MIN);
+    let lapsed = store::lapsed(&mut cx.store().read().await?, before, TURN).await?;
+    for Lapsed { grant_id, expired_at, request } in lapsed {
+        let mut tx = cx.store().begin_in(request.thread).await?;
+        if store::forget_unused(&mut tx, &grant_id).await? {
+            let details = json!({"grant_id": grant_id, "expired_at": expired_at});
+            tx.audit("steward", "grant.lapsed", &subject(&request.id), details).await?;
+            let Case { title, action, .. } = request.case;
+            tx.emit(&GrantLapsed { grant_id, approval_id: request.id, title, action, expired_at }).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
 /// As the settings promise: where nothing is said, the address that is listened on.
 fn public_url(settings: &Settings) -> String {
     match settings.common.public_url.as_str() {
@@ -438,8 +461,9 @@ fn ended_by(case: &Case, by: &DecidedBy) -> String {
 
 async fn deliver(tx: &mut Tx, request: &Stored, url: &str) -> Result<(), StoreError> {
     let delivery = Delivery { approval_id: request.id.clone(), url: url.to_owned() };
-    // One order key per request: n8n answers 500 to one of two resumes at the same moment.
-    let mut effect = NewEffect::new(callback::NAME, request.id.clone(), &delivery)?.about(subject(&request.id));
+    // One order key per execution: n8n answers 500 to one of two resumes at the same moment, and an execution that is
+    // gone for good must not hold back another one that waits for the same decision.
+    let mut effect = NewEffect::new(callback::NAME, url, &delivery)?.about(subject(&request.id));
     if let Some(value) = request.case.input.value {
         effect = effect.at_stake(value);
     }

@@ -4,6 +4,7 @@
 
 mod desk;
 mod effects;
+mod events;
 mod http;
 mod rules;
 mod settings;
@@ -13,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::prelude::*;
+use contracts::events::GrantConsumed;
 use desk::Desk;
 use effects::callback::CallbackExecutor;
 pub use rules::{
@@ -34,12 +36,16 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     };
     let timer = Arc::clone(&desk);
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
-        .migrations(chassis::migrations!("0101_requests"))
+        .migrations(chassis::migrations!("0101_requests", "0102_grants"))
         .routes(move |config: &mut ServiceConfig<'_>| {
             config.app_data(web::Data::from(Arc::clone(&desk)));
             http::routes(config);
         })
         .executor(Arc::new(CallbackExecutor { credentials }))
+        .on::<GrantConsumed>(|_, tx, event| Box::pin(events::used(tx, event)))
+        .job(Job::every("approvals.grants", Duration::from_secs(60), |cx, _| {
+            Box::pin(async move { Ok(desk::tell_lapsed(cx).await?) })
+        }))
         .job(Job::every("approvals.timers", Duration::from_secs(1), move |cx, _| {
             let desk = Arc::clone(&timer);
             Box::pin(async move { Ok(desk.turn(cx).await?) })

@@ -232,6 +232,55 @@ pub(crate) async fn put_off(tx: &mut Tx, id: &str, by: SignedDuration) -> Result
     Ok(())
 }
 
+/// A grant that ran out unused, and what it was for.
+#[derive(Debug)]
+pub(crate) struct Lapsed {
+    pub(crate) grant_id: String,
+    pub(crate) expired_at: Timestamp,
+    pub(crate) request: Stored,
+}
+
+/// Keeps in mind that this grant is to be used.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn add_unused(tx: &mut Tx, grant: &str, request: &str, expires: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO unused_grants (grant_id, request_id, expires_at) VALUES ($1, $2, $3)")
+        .bind(grant.to_owned())
+        .bind(request.to_owned())
+        .bind(micros(expires))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// It was used, or a person is told that it was not; `false` when one of both was known already.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn forget_unused(tx: &mut Tx, grant: &str) -> Result<bool, StoreError> {
+    let delete = sqlx::query("DELETE FROM unused_grants WHERE grant_id = $1").bind(grant.to_owned());
+    Ok(delete.execute(tx.conn()).await?.rows_affected() == 1)
+}
+
+/// The unused grants that ran out before this instant, the oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn lapsed(reader: &mut Reader, before: Timestamp, limit: u32) -> Result<Vec<Lapsed>, StoreError> {
+    let select = "SELECT grant_id, request_id, expires_at FROM unused_grants WHERE expires_at <= $1 \
+                  ORDER BY expires_at, grant_id LIMIT $2";
+    let rows: Vec<(String, String, i64)> =
+        sqlx::query_as(select).bind(micros(before)).bind(i64::from(limit)).fetch_all(&mut **reader).await?;
+    let mut lapsed = Vec::new();
+    for (grant_id, request, expires_at) in rows {
+        if let Some(request) = find(reader, &request).await? {
+            lapsed.push(Lapsed { grant_id, expired_at: instant(expires_at), request });
+        }
+    }
+    Ok(lapsed)
+}
+
 /// Which requests a caller may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scope {

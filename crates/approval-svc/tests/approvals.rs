@@ -4,6 +4,10 @@
 mod bed;
 
 use bed::{Bed, Wish, cross_region, key, routine};
+use contracts::{
+    EventPayload,
+    events::{ApprovalDecided, GrantConsumed, GrantLapsed},
+};
 use governance::{GrantVerifier, Jwks};
 use serde_json::{Value, json};
 use wiremock::{
@@ -406,6 +410,57 @@ async fn a_finished_execution_is_left_alone_and_a_retried_one_is_told_at_its_new
     bed.until_audited(&id, "callback.delivered").await;
     let dead = bed.get("audra", "/v1/dead-letters").await;
     assert_eq!(dead.body["items"], json!([]));
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn an_approval_that_comes_to_nothing_is_told_once_its_grant_ran_out() {
+    let bed = Bed::start().await;
+    let [used, unused] = [bed.ask_id(&routine()).await, bed.ask_id(&routine()).await];
+    let events = bed.events().await;
+    let decided = events.iter().find(|(kind, event)| kind == ApprovalDecided::TYPE && event["approval_id"] == used);
+    bed.publish(&GrantConsumed {
+        grant_id: decided.unwrap().1["grant_id"].as_str().unwrap().to_owned(),
+        approval_id: used,
+        operation_id: "1".into(),
+        executor: "key:n8n".into(),
+        consumed_at: bed.clock.now(),
+    })
+    .await;
+    let lapsed = async || {
+        let told = bed.events().await.into_iter().filter(|(kind, _)| kind == GrantLapsed::TYPE);
+        told.map(|(_, event)| event["approval_id"].clone()).collect::<Vec<_>>()
+    };
+    bed.advance(24 * HOUR + 13 * 60);
+    bed.turns(70).await;
+    assert_eq!(lapsed().await, [] as [Value; 0], "the news of its use may be under way");
+    bed.turns(120).await;
+    assert_eq!(lapsed().await, [json!(unused)]);
+    bed.turns(120).await;
+    assert_eq!(lapsed().await.len(), 1, "told twice");
+    assert_eq!(bed.audit(&unused).await.last().unwrap().1, "grant.lapsed");
+    bed.stop().await;
+}
+
+/// n8n was killed with execution 7, and its case was pushed again: execution 8 waits for the same decision.
+#[tokio::test]
+async fn an_execution_that_cannot_be_reached_does_not_keep_the_decision_from_the_one_that_waits() {
+    let n8n = MockServer::start().await;
+    let bed = Bed::with(&Wish { callbacks: Some(&n8n.uri()), ..Wish::default() }).await;
+    Mock::given(path("/webhook-waiting/7")).respond_with(ResponseTemplate::new(404)).mount(&n8n).await;
+    Mock::given(path("/webhook-waiting/8")).respond_with(ResponseTemplate::new(200)).expect(1).mount(&n8n).await;
+    let mut body = cross_region();
+    let mut id = String::new();
+    for execution in [7, 8] {
+        body["callback"] = json!({"url": format!("{}/webhook-waiting/{execution}", n8n.uri())});
+        let asked = bed.post("n8n", "/v1/approvals", Some("same"), &body).await;
+        id = asked.body["id"].as_str().unwrap().to_owned();
+    }
+    let asked_at = bed.clock.now();
+    bed.decide("olga", &id, json!({"decision": "approve"})).await;
+    bed.until_audited(&id, "callback.delivered").await;
+    let took = bed.clock.now().duration_since(asked_at);
+    assert!(took < jiff::SignedDuration::from_secs(60), "the decision arrived after {took:?}");
     bed.stop().await;
 }
 

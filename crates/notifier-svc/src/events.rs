@@ -3,23 +3,24 @@
 use chassis::prelude::*;
 use contracts::{
     Envelope, PersonId,
-    events::{ApprovalReminded, ApprovalRequested, AskedPerson, DeadLettered},
+    events::{ApprovalReminded, ApprovalRequested, AskedPerson, DeadLettered, GrantLapsed},
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
     OPERATOR,
     effects::webhook::Push,
-    notifier::Notifier,
+    notifier::{Notifier, Wanting},
     rules::{
         contacts::Audience,
-        push::{self, WEBHOOK},
+        push,
         templates::{APPROVAL_REMINDED, APPROVAL_REQUESTED},
     },
     store::{
         OURSELVES,
         exceptions::{self, Incident},
         messages::{self, NewMessage},
+        receipts,
     },
 };
 
@@ -28,16 +29,18 @@ pub(crate) async fn any(notifier: &Notifier, tx: &mut Tx, event: &Envelope) -> R
     if push::is_about_a_push(event) {
         return Ok(());
     }
-    let wanting = notifier.wanting(tx.conn(), &event.kind).await?;
-    if wanting.is_empty() {
-        return Ok(());
+    if let (Some(quiet), Some(case)) = (push::quiet_until(event, tx.now()), &event.trace.correlation_id) {
+        receipts::sign_of_life(tx, case, &event.kind, event.time, quiet).await?;
     }
-    let body =
-        push::body(event).map_err(|error| HandleError::Poison(format!("{} is not JSON: {error}", event.kind)))?;
-    for subscription in wanting {
-        let key = push::order_key(&subscription, &event.subject);
-        let push = Push { subscription, event: event.id.clone(), body: body.clone() };
-        tx.effect(NewEffect::new(WEBHOOK, key, &push)?).await?;
+    let wanting = notifier.wanting(tx.conn(), &event.kind).await?;
+    for Wanting { id, receipt_within } in wanting {
+        let body = push::body(event, &id)
+            .map_err(|error| HandleError::Poison(format!("{} is not JSON: {error}", event.kind)))?;
+        if let Some(patience) = receipt_within {
+            receipts::expect(tx, &id, event, &body, patience).await?;
+        }
+        let push = Push { subscription: id, event: event.id.clone(), body };
+        tx.effect(push.effect(&event.subject)?).await?;
     }
     Ok(())
 }
@@ -141,6 +144,22 @@ pub(crate) async fn dead_lettered(tx: &mut Tx, event: Received<DeadLettered>) ->
             "first_failed_at": dead.first_failed_at,
         }),
         same: Some(same),
+    };
+    exceptions::raise(tx, OURSELVES, incident).await?;
+    Ok(())
+}
+
+/// Somebody approved, and nothing came of it: whoever should have acted has not come back.
+pub(crate) async fn lapsed(tx: &mut Tx, event: Received<GrantLapsed>) -> Result<(), HandleError> {
+    let GrantLapsed { approval_id, title, action, expired_at, .. } = event.payload;
+    let incident = Incident {
+        class: "approval_unused".into(),
+        severity: 3,
+        title: format!("Approved and never done: {title}"),
+        owner: OPERATOR.into(),
+        about: Some(format!("approval:{approval_id}")),
+        details: json!({"action": action, "expired_at": expired_at}),
+        same: None,
     };
     exceptions::raise(tx, OURSELVES, incident).await?;
     Ok(())

@@ -10,20 +10,25 @@ mod rules;
 mod settings;
 mod store;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::prelude::*;
-use contracts::events::{ApprovalReminded, ApprovalRequested, DeadLettered};
+use contracts::events::{ApprovalReminded, ApprovalRequested, DeadLettered, GrantLapsed};
 
 use crate::{
-    effects::{smtp::SmtpExecutor, webhook::WebhookExecutor},
+    effects::{
+        smtp::SmtpExecutor,
+        webhook::{self, WebhookExecutor},
+    },
     notifier::Notifier,
     settings::NotifySettings,
 };
 
 /// Prefix of its paths, name of its schema and of its section in the configuration.
 pub(crate) const PREFIX: &str = "notify";
+/// How often it is looked for receipts that did not come.
+const RECEIPTS_EVERY: Duration = Duration::from_secs(2);
 /// Role that owns what is wrong with the machinery.
 pub(crate) const OPERATOR: &str = "operator";
 
@@ -40,7 +45,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "Notifications",
         "Messages to people, events to subscribers, and exceptions: what needs a person, with an owner.",
     )
-    .migrations(chassis::migrations!("0101_messages", "0102_exceptions", "0103_subscriptions"))
+    .migrations(chassis::migrations!("0101_messages", "0102_exceptions", "0103_subscriptions", "0104_receipts"))
     .routes(move |c| {
         c.app_data(web::Data::from(Arc::clone(&shared)));
         http::routes(c);
@@ -58,6 +63,8 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         Box::pin(async move { events::reminded(&notifier, tx, event).await })
     })
     .on::<DeadLettered>(|_, tx, event| Box::pin(events::dead_lettered(tx, event)))
+    .on::<GrantLapsed>(|_, tx, event| Box::pin(events::lapsed(tx, event)))
     .executor(Arc::new(smtp))
-    .executor(Arc::new(WebhookExecutor(notifier))))
+    .executor(Arc::new(WebhookExecutor(notifier)))
+    .job(Job::every("notify.receipts", RECEIPTS_EVERY, |cx, _| Box::pin(webhook::chase(cx)))))
 }

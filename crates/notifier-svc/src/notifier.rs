@@ -1,5 +1,7 @@
 //! What handlers, event handlers and executors share: texts, contacts, and who is subscribed to what.
 
+use std::time::Duration;
+
 use chassis::{prelude::*, reload::Reloaded};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -34,9 +36,17 @@ pub(crate) struct Subscription {
     pub url: String,
     pub secret: SecretString,
     pub header: Option<(String, SecretString)>,
+    pub receipt_within_seconds: Option<u32>,
     /// `None`: it stands in the configuration.
     pub created_at: Option<Timestamp>,
     pub disabled: Option<Disabled>,
+}
+
+/// A subscription that wants an event.
+pub(crate) struct Wanting {
+    pub id: String,
+    /// How long its silence is borne, if it owes a receipt at all.
+    pub receipt_within: Option<Duration>,
 }
 
 impl Notifier {
@@ -110,15 +120,20 @@ impl Notifier {
         Ok(Addressed { recipient: to.id, name: to.name, email: to.email, subject: text.subject, body: text.body })
     }
 
-    /// Ids of those who want this type and are not gone.
-    pub(crate) async fn wanting(&self, conn: &mut AnyConnection, kind: &str) -> Result<Vec<String>, StoreError> {
+    /// Those who want this type and are not gone.
+    pub(crate) async fn wanting(&self, conn: &mut AnyConnection, kind: &str) -> Result<Vec<Wanting>, StoreError> {
         let stored = subscriptions::all(&mut *conn).await?;
         let disabled = subscriptions::disabled(conn).await?;
-        let declared = self.declared.iter().map(|one| (&one.id, &one.url, &one.types));
-        let all = declared.chain(stored.iter().map(|one| (&one.id, &one.url, &one.types)));
-        let wants = |types: &Vec<String>| types.iter().any(|wanted| wanted == kind);
-        let gone = |id: &String, url: &String| disabled.get(id).is_some_and(|gone| gone.url == *url);
-        Ok(all.filter(|(id, url, types)| wants(types) && !gone(id, url)).map(|(id, ..)| id.clone()).collect())
+        let declared = self.declared.iter().map(|one| (&one.id, &one.url, &one.types, one.receipt_within_seconds));
+        let all = declared
+            .chain(stored.iter().map(|one| (&one.id, &one.url, &one.types, one.receipt_within_seconds)))
+            .filter(|(.., types, _)| types.iter().any(|wanted| wanted == kind))
+            .filter(|(id, url, ..)| disabled.get(*id).is_none_or(|gone| gone.url != **url));
+        let wanting = |(id, _, _, seconds): (&String, _, _, Option<u32>)| Wanting {
+            id: id.clone(),
+            receipt_within: seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        };
+        Ok(all.map(wanting).collect())
     }
 
     /// All subscriptions, those of the configuration first.
@@ -174,6 +189,7 @@ fn declared(one: &DeclaredSubscription) -> Result<Subscription, ConfigError> {
         url: one.url.clone(),
         secret: one.secret()?,
         header: one.header()?,
+        receipt_within_seconds: one.receipt_within_seconds,
         created_at: None,
         disabled: None,
     })
@@ -187,6 +203,7 @@ impl From<Stored> for Subscription {
             url: stored.url,
             secret: stored.secret,
             header: stored.header,
+            receipt_within_seconds: stored.receipt_within_seconds,
             created_at: Some(stored.created_at),
             disabled: None,
         }

@@ -75,6 +75,8 @@ pub(crate) struct DeclaredSubscription {
     secret: Option<SecretString>,
     secret_file: Option<SecretFile>,
     header: Option<DeclaredHeader>,
+    /// Silence that is borne after a push; without it none is expected to say that a case is at an end.
+    pub receipt_within_seconds: Option<u32>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -114,6 +116,7 @@ impl DeclaredSubscription {
         if !Url::parse(&self.url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
             found.push(self.problem("url must be an http(s) URL"));
         }
+        found.extend(webhook::check_receipt(self.receipt_within_seconds).err().map(|why| self.problem(why)));
         match self.secret() {
             Ok(secret) => found.extend(webhooks::check_secret(&secret).err().map(|e| self.problem(&e.to_string()))),
             Err(error) => found.push(error),

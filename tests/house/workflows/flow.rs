@@ -12,7 +12,8 @@ use super::{
 type Fields = BTreeSet<String>;
 
 /// The body of a push by notifier-svc (`POST /notify/v1/subscriptions`).
-pub(super) const PUSH: [&str; 7] = ["type", "timestamp", "id", "subject", "correlation_id", "traceparent", "data"];
+pub(super) const PUSH: [&str; 8] =
+    ["type", "timestamp", "id", "subject", "correlation_id", "traceparent", "subscription", "data"];
 
 fn names(fields: &[&str]) -> Fields {
     fields.iter().map(|&field| field.to_owned()).collect()

@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    desk::subject,
     rules::view::{Status, decided_by},
     settings::CallbackCredentials,
     store::{self, Stored},
@@ -93,7 +92,7 @@ impl Executor for CallbackExecutor {
             Settled::Done(result) => ("callback.delivered", result.clone()),
             Settled::Dead { cause } => ("callback.ended", json!({"cause": cause})),
         };
-        tx.audit("steward", verb, &subject(&effect.order_key), details).await
+        tx.audit("steward", verb, &effect.about, details).await
     }
 }
 
@@ -151,7 +150,7 @@ fn body(request: &Stored, now: Timestamp) -> Result<Vec<u8>, Attempt> {
 }
 
 /// What an answer means. n8n says 404 while it boots and 409 for an execution that is not parked at its Wait node:
-/// "running already" before it gets there, "finished already" after it went on.
+/// "running already" before it gets there, "finished already" after it went on, "finished with error" after it crashed.
 fn judge(response: &Response) -> Result<(), Attempt> {
     let text = String::from_utf8_lossy(&response.body).to_lowercase();
     let cause = format!("answered {}", response.status);
@@ -160,9 +159,9 @@ fn judge(response: &Response) -> Result<(), Attempt> {
         409 if text.contains("finished") => {
             Err(Attempt::Gone { cause: "the execution has finished already".to_owned() })
         }
-        409 => Err(Attempt::Retry { cause, after: Some(UNTIL_PARKED) }),
+        409 => Err(Attempt::NotNow { cause, after: Some(UNTIL_PARKED) }),
         410 => Err(Attempt::Gone { cause }),
-        404 | 408 | 425 | 429 | 300..400 | 500.. => Err(Attempt::Retry { cause, after: response.retry_after() }),
+        404 | 408 | 425 | 429 | 300..400 | 500.. => Err(Attempt::answered(response)),
         _ => Err(Attempt::refused(cause)),
     }
 }
@@ -175,8 +174,9 @@ mod tests {
         let response = Response { status, headers: [].into(), body: body.as_bytes().to_vec() };
         match judge(&response) {
             Ok(()) => "done",
-            Err(Attempt::Retry { after: Some(_), .. }) => "soon",
-            Err(Attempt::Retry { .. }) => "retry",
+            Err(Attempt::NotNow { after: Some(_), .. }) => "soon",
+            Err(Attempt::NotNow { .. }) => "not now",
+            Err(Attempt::Retry { .. }) => "leave alone",
             Err(Attempt::Refused { .. }) => "refused",
             Err(Attempt::Gone { .. }) => "gone",
         }
@@ -187,9 +187,11 @@ mod tests {
         assert_eq!(judged(200, ""), "done");
         assert_eq!(judged(409, r#"{"message":"The execution \"7\" is running already."}"#), "soon");
         assert_eq!(judged(409, r#"{"message":"The execution \"7\" has finished already."}"#), "gone");
-        assert_eq!(judged(404, ""), "retry");
-        assert_eq!(judged(500, ""), "retry");
-        assert_eq!(judged(302, ""), "retry");
+        assert_eq!(judged(409, r#"{"message":"The execution \"7\" has finished with error."}"#), "gone");
+        assert_eq!(judged(404, ""), "not now");
+        assert_eq!(judged(302, ""), "not now");
+        assert_eq!(judged(500, ""), "leave alone");
+        assert_eq!(judged(429, ""), "leave alone");
         assert_eq!(judged(410, ""), "gone");
         assert_eq!(judged(401, r#"{"error":"Invalid token"}"#), "refused");
     }

@@ -188,6 +188,30 @@ impl Bed {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
+    /// Tells an event as its service would, through the bus to whoever listens.
+    pub(crate) async fn publish<E: EventPayload>(&self, payload: &E) {
+        let mut tx = self.running.cx("approvals").unwrap().store().begin().await.unwrap();
+        let id = tx.emit(payload).await.unwrap();
+        tx.commit().await.unwrap();
+        for _ in 0..500 {
+            let mut reader = self.running.cx("approvals").unwrap().store().read().await.unwrap();
+            let done = sqlx::query("SELECT 1 FROM outbox WHERE id = $1 AND state = 'done'").bind(id.clone());
+            if done.fetch_optional(&mut *reader).await.unwrap().is_some() {
+                return;
+            }
+            drop(reader);
+            self.tick().await;
+        }
+        panic!("the event was not taken");
+    }
+
+    /// Lets that many seconds pass.
+    pub(crate) async fn turns(&self, seconds: u32) {
+        for _ in 0..seconds {
+            self.tick().await;
+        }
+    }
+
     /// Lets the timers run until there are this many events.
     pub(crate) async fn until_events(&self, count: usize) {
         for _ in 0..500 {

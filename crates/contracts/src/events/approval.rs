@@ -111,3 +111,22 @@ impl EventPayload for ApprovalDecided {
         format!("approval:{}", self.approval_id)
     }
 }
+
+/// An approval came to nothing: its grant ran out and nobody had used it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct GrantLapsed {
+    pub grant_id: String,
+    pub approval_id: String,
+    pub title: String,
+    pub action: Action,
+    pub expired_at: Timestamp,
+}
+
+impl EventPayload for GrantLapsed {
+    const TYPE: &'static str = "steward.grant.lapsed.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "A grant ran out unused: what was approved has not been done.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}

@@ -9,7 +9,9 @@ mod platform;
 mod scoring;
 mod supply;
 
-pub use approval::{ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, Outcome};
+pub use approval::{
+    ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, GrantLapsed, Outcome,
+};
 pub use notify::{ExceptionOpened, ExceptionResolved, MessageFailed, MessageSent};
 pub use platform::DeadLettered;
 pub use scoring::RecommendationMade;
@@ -66,6 +68,7 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<ApprovalRequested>(),
         entry::<ApprovalReminded>(),
         entry::<ApprovalDecided>(),
+        entry::<GrantLapsed>(),
         entry::<MessageSent>(),
         entry::<MessageFailed>(),
         entry::<ExceptionOpened>(),

@@ -13,9 +13,18 @@ use url::Url;
 
 use crate::{
     notifier::Notifier,
-    rules::push::WEBHOOK,
-    store::{OURSELVES, subscriptions},
+    rules::push::{self, WEBHOOK},
+    store::{
+        OURSELVES,
+        receipts::{self, Overdue},
+        subscriptions,
+    },
 };
+
+/// Silences looked after in one turn.
+const CHASED_AT_ONCE: u32 = 200;
+/// In seconds.
+const LONGEST_RECEIPT: u32 = 7 * 24 * 60 * 60;
 
 /// Payload of the effect. Address and secrets are looked up at each attempt, so that new ones count at once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +33,36 @@ pub(crate) struct Push {
     pub event: String,
     /// Signed as it is, so kept as it is.
     pub body: String,
+}
+
+impl Push {
+    /// The promise to deliver it.
+    pub(crate) fn effect(&self, subject: &str) -> Result<NewEffect, StoreError> {
+        NewEffect::new(WEBHOOK, push::order_key(&self.subscription, subject), self)
+    }
+}
+
+/// One turn of the job behind receipts. A receiver that died after it had answered 202 knows nothing of the case any more:
+/// the same event again, under the same id, lets it begin anew, and whatever it asks for a second time it gets the
+/// first answer to. What does not come to an end even so is for a person.
+///
+/// # Errors
+/// When the store fails; what was written by then stays written.
+pub(crate) async fn chase(cx: &Cx) -> Result<(), JobError> {
+    let overdue = receipts::overdue(&mut *cx.store().read().await?, cx.clock().now(), CHASED_AT_ONCE).await?;
+    for owed in overdue {
+        let mut tx = cx.store().begin_in(owed.thread.clone()).await?;
+        let told = receipts::chase(&mut tx, &owed).await?;
+        if let Some(Overdue::PushAgain(owed)) = told {
+            tracing::warn!(subscription = owed.subscription, event = owed.event, push = owed.pushes, "no receipt came");
+            let push = Push { subscription: owed.subscription, event: owed.event, body: owed.body };
+            tx.effect(push.effect(&owed.subject)?).await?;
+        }
+        tx.commit().await?;
+    }
+    let mut tx = cx.store().begin().await?;
+    receipts::forget(&mut tx).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Delivers pushes.
@@ -68,10 +107,7 @@ impl Executor for WebhookExecutor {
             410 => Err(gone(cx, &push.subscription, &target.url).await),
             // n8n answers 404 until a workflow's webhook is registered and 401 until a rotated credential is known to
             // it: all of these may heal. A redirect is not followed, the subscriber must say the new address.
-            status => Err(Attempt::Retry {
-                cause: format!("the subscriber answered {status}"),
-                after: response.retry_after(),
-            }),
+            _ => Err(Attempt::answered(&response)),
         }
     }
 
@@ -81,6 +117,9 @@ impl Executor for WebhookExecutor {
             Settled::Done(_) => ("event.pushed", None),
             Settled::Dead { cause } => ("event.not_pushed", Some(cause)),
         };
+        if cause.is_none() {
+            receipts::delivered(tx, &push.subscription, &push.event).await?;
+        }
         let details = json!({"event": push.event, "cause": cause});
         tx.audit(OURSELVES, verb, &format!("subscription:{}", push.subscription), details).await
     }
@@ -105,6 +144,16 @@ pub(crate) fn unknown_types(types: &[String]) -> Vec<(usize, String)> {
     let known: Vec<_> = catalogue().into_iter().map(|entry| entry.kind).collect();
     let unknown = types.iter().enumerate().filter(|(_, kind)| !known.contains(&kind.as_str()));
     unknown.map(|(i, kind)| (i, format!("{kind:?} is no event type; there are {}", known.join(", ")))).collect()
+}
+
+/// Whether a receiver may be given this many seconds for its receipt.
+pub(crate) fn check_receipt(within_seconds: Option<u32>) -> Result<(), &'static str> {
+    match within_seconds {
+        Some(seconds) if !(1..=LONGEST_RECEIPT).contains(&seconds) => {
+            Err("receipt_within_seconds must be 1 to 604800 (a week)")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a credential header can be sent and does not replace one of ours.

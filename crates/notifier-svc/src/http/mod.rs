@@ -2,6 +2,7 @@
 
 mod exceptions;
 mod messages;
+mod receipts;
 mod subscriptions;
 
 use chassis::prelude::*;
@@ -16,6 +17,7 @@ permission!(pub(crate) ReadExceptions = "exceptions:read" for
     [Service, StoreManager, RegionalOps, Finance, ProcurementLead, Auditor, Operator, Admin]);
 permission!(pub(crate) ResolveExceptions = "exceptions:resolve" for
     [StoreManager, RegionalOps, Finance, ProcurementLead, Operator, Admin]);
+permission!(pub(crate) GiveReceipts = "receipts:give" for [Service, Operator, Admin]);
 permission!(pub(crate) ManageSubscriptions = "subscriptions:manage" for [Service, Operator, Admin]);
 permission!(pub(crate) ReadSubscriptions = "subscriptions:read" for [Service, Auditor, Operator, Admin]);
 
@@ -31,7 +33,8 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(subscriptions::list_subscriptions)
         .service(subscriptions::get_subscription)
         .service(subscriptions::delete_subscription)
-        .service(subscriptions::activate_subscription);
+        .service(subscriptions::activate_subscription)
+        .service(receipts::give_receipt);
 }
 
 /// A text within its limits, or what is wrong with it.

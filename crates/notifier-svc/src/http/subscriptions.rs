@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{ManageSubscriptions, ReadSubscriptions};
 use crate::{
-    effects::webhook::{check_header, unknown_types},
+    effects::webhook::{check_header, check_receipt, unknown_types},
     notifier::{Notifier, Subscription},
     store::subscriptions::{self, MOST, Stored},
 };
@@ -28,6 +28,11 @@ pub(crate) struct SubscriptionRequest {
     /// A credential that the receiver wants to see; n8n's webhook node can check a header but no signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     header: Option<CredentialHeader>,
+    /// Expect a receipt (`POST /notify/v1/receipts`) for each push: after this many seconds without a sign of life of
+    /// the case it is pushed again, under the same id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800, example = 900)]
+    receipt_within_seconds: Option<u32>,
 }
 
 #[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
@@ -78,6 +83,8 @@ pub(crate) struct SubscriptionView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     header_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt_within_seconds: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     created_at: Option<Timestamp>,
     /// The secret itself: only in the answer to the request that had it made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +102,7 @@ impl From<Subscription> for SubscriptionView {
             cause: one.disabled.map(|gone| gone.cause),
             secret_hint: format!("...{tail}"),
             header_name: one.header.map(|(name, _)| name),
+            receipt_within_seconds: one.receipt_within_seconds,
             id: one.id,
             types: one.types,
             url: one.url,
@@ -120,6 +128,8 @@ impl SubscriptionRequest {
         if let Some(error) = self.secret.as_ref().and_then(|one| webhooks::check_secret(&one.as_str().into()).err()) {
             found.push(FieldError::new("/secret", error.to_string()));
         }
+        let receipt = check_receipt(self.receipt_within_seconds);
+        found.extend(receipt.err().map(|why| FieldError::new("/receipt_within_seconds", why)));
         if let Some(CredentialHeader { name, value }) = &self.header {
             let checked = check_header(name, &value.as_str().into());
             found.extend(checked.err().map(|why| FieldError::new("/header", why)));
@@ -158,6 +168,7 @@ pub(crate) async fn create_subscription(
                 url: request.url,
                 secret: request.secret.unwrap_or(made).into(),
                 header: request.header.map(|header| (header.name, SecretString::from(header.value))),
+                receipt_within_seconds: request.receipt_within_seconds,
                 created_at: tx.now(),
             };
             subscriptions::create(tx, &actor, &stored).await?;

@@ -1,13 +1,22 @@
 //! What is pushed to a subscriber, and what is not.
 
+use std::time::Duration;
+
 use contracts::{
     Envelope, EventPayload,
-    events::{ApprovalReminded, ApprovalRequested, DeadLettered},
+    events::{
+        ApprovalDecided, ApprovalReminded, ApprovalRequested, DeadLettered, GrantConsumed, RecommendationMade,
+        TransferDrafted,
+    },
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Executor of pushes; also the outbox's destination.
 pub(crate) const WEBHOOK: &str = "webhook";
+
+/// An accepted operation is done, or a dead letter with an owner of its own, after some two and a half hours.
+const OPERATION_TAKES: Duration = Duration::from_hours(3);
 
 /// Order key of pushes: what one subscriber hears of one subject keeps its order.
 pub(crate) fn order_key(subscription: &str, subject: &str) -> String {
@@ -21,7 +30,7 @@ pub(crate) fn subscription_of(order_key: &str) -> Option<&str> {
 
 /// The body of a push. Decision links stay out of it: they belong to the asked person alone, and whoever holds one can
 /// decide in their name.
-pub(crate) fn body(event: &Envelope) -> Result<String, serde_json::Error> {
+pub(crate) fn body(event: &Envelope, subscription: &str) -> Result<String, serde_json::Error> {
     let mut data: Value = serde_json::from_str(event.data.get())?;
     if matches!(event.kind.as_str(), ApprovalRequested::TYPE | ApprovalReminded::TYPE) {
         for asked in data["asked"].as_array_mut().into_iter().flatten() {
@@ -37,8 +46,22 @@ pub(crate) fn body(event: &Envelope) -> Result<String, serde_json::Error> {
         "subject": event.subject,
         "correlation_id": event.trace.correlation_id,
         "traceparent": event.trace.traceparent,
+        // For the receipt.
+        "subscription": subscription,
         "data": data,
     }))
+}
+
+/// Until when it means nothing that a receiver is silent about a case in which this happened; `None` for events that say
+/// nothing of how the case goes on. While people decide or Odoo is written to, others have the case.
+pub(crate) fn quiet_until(event: &Envelope, now: Timestamp) -> Option<Timestamp> {
+    match event.kind.as_str() {
+        RecommendationMade::TYPE | ApprovalDecided::TYPE | TransferDrafted::TYPE => Some(now),
+        ApprovalRequested::TYPE => event.payload::<ApprovalRequested>().ok().map(|asked| asked.decide_by),
+        ApprovalReminded::TYPE => event.payload::<ApprovalReminded>().ok().map(|asked| asked.decide_by),
+        GrantConsumed::TYPE => Some(now + OPERATION_TAKES),
+        _ => None,
+    }
 }
 
 /// Whether an event says that a push was given up. It is not pushed: with two subscribers that are both away, each
@@ -75,11 +98,24 @@ mod tests {
     #[test]
     fn a_push_carries_the_event_and_its_thread_but_no_decision_link() {
         let asked = json!({"asked": [{"person": "olga", "name": "Olga", "link": "https://s/decide/secret"}]});
-        let body = body(&event(ApprovalRequested::TYPE, asked)).unwrap();
+        let body = body(&event(ApprovalRequested::TYPE, asked), "n8n").unwrap();
         assert!(!body.contains("decide/secret"), "{body}");
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["data"]["asked"][0]["person"], "olga");
         assert_eq!((&body["correlation_id"], &body["timestamp"]), (&json!("thread-1"), &json!("2026-11-23T08:00:00Z")));
+        assert_eq!(body["subscription"], "n8n");
+    }
+
+    #[test]
+    fn silence_means_nothing_while_others_have_the_case() {
+        let now: Timestamp = "2026-11-23T09:00:00Z".parse().unwrap();
+        let reminded = json!({"approval_id": "1", "title": "t", "step": 0, "escalated": false, "asked": [],
+            "decide_by": "2026-11-24T08:00:00Z"});
+        let people = quiet_until(&event(ApprovalReminded::TYPE, reminded), now);
+        assert_eq!(people, Some("2026-11-24T08:00:00Z".parse().unwrap()));
+        assert_eq!(quiet_until(&event(ApprovalDecided::TYPE, json!({})), now), Some(now));
+        assert_eq!(quiet_until(&event(GrantConsumed::TYPE, json!({})), now), Some(now + OPERATION_TAKES));
+        assert_eq!(quiet_until(&event("steward.stock.ran_low.v1", json!({})), now), None, "it began the case");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod exceptions;
 pub(crate) mod messages;
+pub(crate) mod receipts;
 pub(crate) mod subscriptions;
 
 /// Who acts when nobody called.

@@ -10,6 +10,7 @@ use sqlx::{AnyConnection, FromRow, any::AnyRow};
 use super::{
     OURSELVES,
     exceptions::{self, Incident},
+    receipts,
 };
 
 /// A subscription with its secrets; never shown as it is.
@@ -20,6 +21,7 @@ pub(crate) struct Stored {
     pub url: String,
     pub secret: SecretString,
     pub header: Option<(String, SecretString)>,
+    pub receipt_within_seconds: Option<u32>,
     pub created_at: Timestamp,
 }
 
@@ -35,6 +37,9 @@ impl<'r> FromRow<'r, AnyRow> for Stored {
             url: row.try_get("url")?,
             secret: row.try_get::<String, _>("secret")?.into(),
             header: name.zip(value.map(SecretString::from)),
+            receipt_within_seconds: row
+                .try_get::<Option<i64>, _>("receipt_within_seconds")?
+                .and_then(|seconds| u32::try_from(seconds).ok()),
             created_at: instant(row.try_get("created_at")?),
         })
     }
@@ -51,8 +56,8 @@ pub(crate) struct Disabled {
 pub(crate) async fn create(tx: &mut Tx, actor: &str, new: &Stored) -> Result<(), StoreError> {
     let header = new.header.as_ref();
     sqlx::query(
-        "INSERT INTO subscriptions (id, types, url, secret, header_name, header_value, created_by, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO subscriptions (id, types, url, secret, header_name, header_value, \
+         receipt_within_seconds, created_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(new.id.as_str())
     .bind(serde_json::to_string(&new.types)?)
@@ -60,6 +65,7 @@ pub(crate) async fn create(tx: &mut Tx, actor: &str, new: &Stored) -> Result<(),
     .bind(new.secret.expose_secret())
     .bind(header.map(|(name, _)| name.clone()))
     .bind(header.map(|(_, value)| value.expose_secret().to_owned()))
+    .bind(new.receipt_within_seconds.map(i64::from))
     .bind(actor)
     .bind(micros(new.created_at))
     .execute(tx.conn())
@@ -75,6 +81,7 @@ pub(crate) async fn delete(tx: &mut Tx, actor: &str, id: &str) -> Result<bool, S
         return Ok(false);
     }
     forget_disabled(tx, id).await?;
+    receipts::waive(tx, id).await?;
     tx.audit(actor, "subscription.deleted", &format!("subscription:{id}"), json!({})).await?;
     Ok(true)
 }
@@ -119,6 +126,7 @@ pub(crate) async fn disable(tx: &mut Tx, id: &str, url: &str, cause: &str) -> Re
     .bind(micros(tx.now()))
     .execute(tx.conn())
     .await?;
+    receipts::waive(tx, id).await?;
     let about = format!("subscription:{id}");
     tx.audit(OURSELVES, "subscription.disabled", &about, json!({"cause": cause})).await?;
     let incident = Incident {

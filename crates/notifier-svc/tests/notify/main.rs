@@ -6,5 +6,6 @@ mod approvals;
 mod exceptions;
 mod messages;
 mod postgres;
+mod receipts;
 mod subscriptions;
 mod world;

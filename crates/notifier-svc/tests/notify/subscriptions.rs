@@ -211,3 +211,19 @@ async fn two_subscribers_that_are_away_do_not_tell_each_other_of_it_for_ever() {
     let counts: Vec<_> = world.exceptions(2).await.iter().map(|one| one["count"].clone()).collect();
     assert_eq!(counts, [json!(3), json!(3)]);
 }
+
+/// n8n answers 404 until a workflow is published: it is there, and rests would only make the others wait.
+#[tokio::test]
+async fn a_receiver_that_answers_not_now_is_not_left_alone_as_if_it_were_away() {
+    const SUBJECTS: u64 = 6;
+    let n8n = MockServer::start().await;
+    answers(&n8n, 404, SUBJECTS).await;
+    answers(&n8n, 200, 99).await;
+    let world = World::start(&settings(&n8n, "").replace("[0]", "[0, 0, 0, 0, 0, 0]")).await;
+    world.post("/subscriptions", &subscription(&n8n)).await;
+    for number in 0..SUBJECTS {
+        world.publish(&ran_low(&format!("SKU-{number}"), 4.0)).await;
+    }
+    // The clock stands still, so a rest of ten seconds would never end.
+    pushes(&n8n, usize::try_from(2 * SUBJECTS).unwrap()).await;
+}
