@@ -43,6 +43,11 @@ impl Api {
         self.send(self.http.post(self.url(path)).json(body)).await
     }
 
+    /// A POST that names itself.
+    pub async fn create(&self, path: &str, key: &str, body: &Value) -> Result<Answer> {
+        self.send(self.http.post(self.url(path)).header("Idempotency-Key", key).json(body)).await
+    }
+
     /// What the button of a page sends.
     pub async fn post_form(&self, url: &str, fields: &[(&str, &str)]) -> Result<Answer> {
         self.send(self.http.post(self.url(url)).form(fields)).await

@@ -17,6 +17,7 @@ use contracts::PersonId;
 use futures_util::future::try_join_all;
 use governance::GrantSigner;
 use odoo::OdooConfig;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use testkit::{Process, Program, Scratch, free_port};
 
@@ -95,7 +96,7 @@ pub struct Secrets {
     pub(super) odoo: String,
     links: String,
     /// One for all replicas, or the grants of one would be strange to the executor that asked another for its keys.
-    grants: GrantSigner,
+    pub(super) grants: GrantSigner,
 }
 
 impl Secrets {
@@ -158,10 +159,6 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    pub(super) async fn start(gateway: &Gateway, secrets: &Secrets, peers: &Peers) -> Result<Self> {
-        Self::of(Shape::default(), gateway, secrets, peers).await
-    }
-
     /// Starts all replicas and puts them behind the gateway.
     pub async fn of(shape: Shape, gateway: &Gateway, secrets: &Secrets, peers: &Peers) -> Result<Self> {
         let folder = Scratch::new("fleet")?;
@@ -279,7 +276,7 @@ fn write_config(folder: &Path, base_url: &str, secrets: &Secrets, peers: &Peers,
             "callback_header": {"name": "X-Steward-Callback", "value": secrets.callback},
         },
         "supply": {"odoo": {
-            "url": peers.odoo.base_url, "database": peers.odoo.database, "api_key": odoo::replay::API_KEY,
+            "url": peers.odoo.base_url, "database": peers.odoo.database, "api_key": peers.odoo.api_key.expose_secret(),
             "calls_per_second": 500.0, "hook_secret": secrets.odoo,
         }},
         "notify": {
@@ -290,6 +287,7 @@ fn write_config(folder: &Path, base_url: &str, secrets: &Secrets, peers: &Peers,
                 "url": format!("{base_url}/webhook/steward-low-stock"),
                 "secret": "whsec_bm90LXNlY3JldC1idXQtbG9uZy1lbm91Z2g=",
                 "header": {"name": "X-Steward-Webhook", "value": secrets.webhook},
+                "receipt_within_seconds": 900,
             }],
         },
     });

@@ -2,7 +2,7 @@
 //! keeps a log of what passed, and can make a prefix unreachable for a while.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -31,6 +31,7 @@ struct State {
     turn: AtomicUsize,
     outages: Mutex<HashMap<String, Instant>>,
     delays: Mutex<HashMap<String, Duration>>,
+    doubled: Mutex<HashSet<String>>,
     log: Mutex<Vec<Exchange>>,
 }
 
@@ -54,8 +55,8 @@ impl Gateway {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], testkit::free_port())))?;
         let base_url = format!("http://{}", listener.local_addr()?);
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-        let (routes, turn, outages, delays, log) = Default::default();
-        let state = Arc::new(State { http, routes, turn, outages, delays, log });
+        let (routes, turn, outages, delays, doubled, log) = Default::default();
+        let state = Arc::new(State { http, routes, turn, outages, delays, doubled, log });
         let data = web::Data::from(Arc::clone(&state));
         let server = HttpServer::new(move || {
             let limit = web::PayloadConfig::new(MAX_BODY);
@@ -85,6 +86,16 @@ impl Gateway {
         locked(&self.state.delays).insert(format!("{method} {path}"), by);
     }
 
+    /// Passes on twice at once what comes under the prefix, and answers with the worse of both answers: so it looks when
+    /// a sender dies between sending and writing down that it has sent.
+    pub fn double(&self, prefix: &str) {
+        locked(&self.state.doubled).insert(prefix.to_owned());
+    }
+
+    pub fn double_no_more(&self, prefix: &str) {
+        locked(&self.state.doubled).remove(prefix);
+    }
+
     /// What passed so far and fits.
     pub fn passed(&self, fits: impl Fn(&Exchange) -> bool) -> Vec<Exchange> {
         locked(&self.state.log).iter().filter(|exchange| fits(exchange)).cloned().collect()
@@ -94,6 +105,10 @@ impl Gateway {
 impl State {
     fn is_out(&self, path: &str) -> bool {
         locked(&self.outages).iter().any(|(prefix, until)| path.starts_with(prefix) && Instant::now() < *until)
+    }
+
+    fn is_doubled(&self, path: &str) -> bool {
+        locked(&self.doubled).iter().any(|prefix| path.starts_with(prefix))
     }
 
     /// Passes it to the backend whose turn it is. One that cannot be connected to has not seen the request, so the next
@@ -113,6 +128,11 @@ impl State {
             }
         }
         Err(refused.context("no backend")?.into())
+    }
+
+    async fn pass(&self, request: &HttpRequest, body: web::Bytes) -> HttpResponse {
+        let answer = self.send(request, body).await;
+        answer.unwrap_or_else(|error| HttpResponse::BadGateway().body(format!("{error:#}")))
     }
 
     fn onward(&self, request: &HttpRequest, backend: &str, body: web::Bytes) -> Result<reqwest::RequestBuilder> {
@@ -145,9 +165,13 @@ async fn forward(state: web::Data<State>, request: HttpRequest, body: web::Bytes
     let response = if state.is_out(request.path()) {
         let body = json!({"type": "about:blank", "title": "Service Unavailable", "status": 503});
         HttpResponse::ServiceUnavailable().content_type("application/problem+json").body(body.to_string())
+    } else if state.is_doubled(request.path()) {
+        let (one, other) = tokio::join!(state.pass(&request, body.clone()), state.pass(&request, body));
+        let (better, worse) = if one.status() < other.status() { (one, other) } else { (other, one) };
+        locked(&state.log).push(Exchange { status: better.status().as_u16(), ..exchange.clone() });
+        worse
     } else {
-        let answer = state.send(&request, body).await;
-        answer.unwrap_or_else(|error| HttpResponse::BadGateway().body(format!("{error:#}")))
+        state.pass(&request, body).await
     };
     let delay = locked(&state.delays).get(&format!("{} {}", exchange.method, exchange.path)).copied();
     tokio::time::sleep(delay.unwrap_or_default()).await;

@@ -1,7 +1,9 @@
 //! Everything of the first scenario on one machine: four services as separate processes, PostgreSQL, RabbitMQ, Redis, a
-//! mail server, n8n with the workflows as they are shipped, an Odoo that replays a real one, and one gateway before all.
+//! mail server, n8n with the workflows as they are shipped, an Odoo (real, or replaying a real one), and one gateway before
+//! all.
 
 mod api;
+mod erp;
 mod fleet;
 mod gateway;
 mod n8n;
@@ -12,13 +14,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use chassis::Clock;
-use odoo::replay::{ReplayOdoo, Webhook};
+use governance::{Grant, GrantVerifier, grant::Jwks};
+use odoo::replay::Webhook;
 use serde_json::{Value, json};
 use testkit::{Mail, N8n, Postgres, RabbitMq, Redis, SmtpSink, poll};
 
 use self::scene::Shop;
 pub use self::{
     api::{Answer, Api},
+    erp::{Erp, RealOdoo},
     fleet::{Fleet, Name, Peers, Secrets, Shape, Who},
     gateway::{Exchange, Gateway},
     scene::{Article, DONOR_ABROAD, DONOR_NEAR, STORE},
@@ -28,34 +32,50 @@ pub use self::{
 /// What must happen by itself: hint, read-back (debounced by a second), bus, n8n, mail.
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// What a ground has other than usual.
+#[derive(Debug, Default)]
+pub struct Twist {
+    pub shape: Shape,
+    /// A real Odoo instead of the replayed one.
+    pub real_odoo: bool,
+    /// What n8n's Wait nodes wait instead of minutes.
+    pub n8n_minutes: Option<&'static str>,
+}
+
 /// The whole ground. Its servers end with the test process.
 pub struct Bed {
     pub gateway: Gateway,
-    pub odoo: ReplayOdoo,
+    pub odoo: Erp,
     pub mails: SmtpSink,
     pub n8n: N8n,
     fleet: Fleet,
     shop: Shop,
-    webhook: Webhook,
-    /// What n8n's webhook asks for.
-    webhook_header: String,
+    /// Where Odoo posts its hints.
+    hook: String,
+    secrets: Secrets,
     _servers: (Postgres, RabbitMq, Redis),
 }
 
 impl Bed {
     /// Starts it all with these articles in the shop. About 25 seconds, most of them n8n's.
     pub async fn start(articles: &[Article]) -> Result<Self> {
+        Self::start_with(articles, &Twist::default()).await
+    }
+
+    /// As [`Bed::start`], other than usual.
+    pub async fn start_with(articles: &[Article], twist: &Twist) -> Result<Self> {
         testkit::install_tls_provider();
         let shop = Shop::of(articles);
         let clock = Clock::system();
         let now = clock.now();
-        let odoo = ReplayOdoo::start(shop.odoo()?, std::sync::Arc::new(move || clock.now())).await?;
         let mails = SmtpSink::start().await?;
         let gateway = Gateway::start().await?;
         let secrets = Secrets::new()?;
         let n8n_port = testkit::free_port();
         gateway.route("/webhook", &format!("http://127.0.0.1:{n8n_port}"));
         let fleet = async {
+            let odoo =
+                if twist.real_odoo { Erp::real(&shop, &gateway).await? } else { Erp::replayed(&shop, clock).await? };
             let servers = tokio::try_join!(Postgres::start(), RabbitMq::start(), Redis::start())?;
             let peers = Peers {
                 database: servers.0.create_database("steward").await?,
@@ -64,15 +84,14 @@ impl Bed {
                 smtp: mails.url(),
                 odoo: odoo.config(),
             };
-            let fleet = Fleet::start(&gateway, &secrets, &peers).await?;
-            anyhow::Ok((servers, fleet))
+            let fleet = Fleet::of(twist.shape.clone(), &gateway, &secrets, &peers).await?;
+            anyhow::Ok((odoo, servers, fleet))
         };
-        let ((servers, fleet), n8n) = tokio::try_join!(fleet, n8n::start(n8n_port, gateway.base_url(), &secrets))?;
+        let ((odoo, servers, fleet), n8n) =
+            tokio::try_join!(fleet, n8n::start(n8n_port, gateway.base_url(), &secrets, twist))?;
         let hook = format!("http://odoo:{}@127.0.0.1:{}/supply/v1/hooks/odoo", secrets.odoo, fleet.port("supply")?);
-        let webhook = Webhook::to(&hook);
-        odoo.set_webhook(Some(webhook.clone()));
-        let webhook_header = secrets.webhook.clone();
-        let bed = Self { gateway, odoo, mails, n8n, fleet, shop, webhook, webhook_header, _servers: servers };
+        odoo.tell(&hook).await?;
+        let bed = Self { gateway, odoo, mails, n8n, fleet, shop, hook, secrets, _servers: servers };
         bed.furnish(&bed.shop.observations(now)?).await?;
         Ok(bed)
     }
@@ -100,16 +119,28 @@ impl Bed {
         Api::new(self.gateway.base_url(), self.fleet.key(who))
     }
 
-    /// The rule in Odoo, as it is set up: each hint once.
+    /// The rule in a replayed Odoo, as it is set up: each hint once.
     pub fn webhook(&self) -> Webhook {
-        self.webhook.clone()
+        Webhook::to(&self.hook)
     }
 
     /// Somebody counts, and finds that much of the article left in the store. Odoo tells whoever listens.
     pub async fn stock_falls_to(&self, sku: &str, on_hand: f64) -> Result<()> {
-        let told = self.odoo.set_quantity(sku, STORE, on_hand).await?;
-        ensure!(told.posted > 0 && told.accepted == told.posted, "of Odoo's hints: {told:?}");
-        Ok(())
+        self.odoo.count(sku, STORE, on_hand).await
+    }
+
+    /// As [`stock_falls_to`](Self::stock_falls_to), in another place.
+    pub async fn count(&self, sku: &str, warehouse: &str, on_hand: f64) -> Result<()> {
+        self.odoo.count(sku, warehouse, on_hand).await
+    }
+
+    /// Has low stock pushed to n8n by a subscription of its own, which bears that much silence about a case.
+    pub async fn subscribe_n8n(&self, receipt_within: Duration) -> Result<String> {
+        let body = json!({"types": ["steward.stock.ran_low.v1"], "receipt_within_seconds": receipt_within.as_secs(),
+            "url": format!("{}/webhook/steward-low-stock", self.gateway.base_url()),
+            "header": {"name": "X-Steward-Webhook", "value": self.secrets.webhook}});
+        let made = self.api(Who::Operator).create("/notify/v1/subscriptions", "n8n", &body).await?.success()?;
+        Ok(made["id"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Pushes to n8n what the notifier would push about an article, also about one that does not exist.
@@ -118,7 +149,7 @@ impl Bed {
         let body = json!({"type": "steward.stock.ran_low.v1", "id": format!("event-{sku}"), "correlation_id": format!("case-{sku}"),
             "subject": format!("{sku}@{STORE}"), "data": data});
         let push = reqwest::Client::new().post(self.n8n.webhook_url("steward-low-stock")).json(&body);
-        let answer = push.header("X-Steward-Webhook", &self.webhook_header).send().await?;
+        let answer = push.header("X-Steward-Webhook", &self.secrets.webhook).send().await?;
         ensure!(answer.status() == 202, "n8n answered {}", answer.status());
         Ok(())
     }
@@ -148,25 +179,40 @@ impl Bed {
         mails.iter().filter(|mail| mail.to.iter().any(|one| one == to) && mail.subject.contains(about)).count()
     }
 
-    /// The transfers of an article that Steward drafted in Odoo.
-    pub fn transfers(&self, sku: &str) -> Vec<Value> {
-        let product = self.shop.odoo_id(sku);
-        let pickings = self.odoo.pickings().into_iter().map(Value::Object);
-        let ours =
-            pickings.filter(|picking| picking["origin"].as_str().is_some_and(|from| from.starts_with("steward:")));
-        let of_product = |picking: &Value| {
-            picking["moves"].as_array().is_some_and(|lines| lines.iter().any(|line| line["product_id"] == product))
-        };
-        ours.filter(of_product).collect()
+    /// The transfers of an article that Steward drafted in Odoo, each with its lines under `moves`.
+    pub async fn transfers(&self, sku: &str) -> Result<Vec<Value>> {
+        self.odoo.transfers(&self.shop, sku).await
     }
 
     /// The one transfer of an article, once it is there.
     pub async fn transfer(&self, sku: &str) -> Result<Value> {
-        let found = async || match &self.transfers(sku)[..] {
+        let found = async || match &self.transfers(sku).await?[..] {
             [one] => Ok(one.clone()),
             other => anyhow::bail!("Odoo has {} transfers of {sku}", other.len()),
         };
         poll(SOON, &format!("one transfer of {sku} stands in Odoo"), found).await
+    }
+
+    /// A grant with something changed, signed as approval-svc signs.
+    pub fn forge(&self, grant: &str, change: impl FnOnce(&mut Grant)) -> Result<String> {
+        let signer = &self.secrets.grants;
+        let verifier = GrantVerifier::from_jwks(&Jwks { keys: vec![signer.jwk()] })?;
+        let mut grant = verifier.verify(grant, "steward/supply", Clock::system().now())?;
+        change(&mut grant);
+        Ok(signer.sign(&grant)?)
+    }
+
+    /// The link in an approver's mail about an article.
+    pub async fn link_to(&self, who: Who, sku: &str) -> Result<String> {
+        let mail = self.mail(&who.address(), sku).await?;
+        let link = mail.link("/approvals/decide/").context("the mail has no link")?;
+        Ok(link.to_owned())
+    }
+
+    /// Presses a button of the page behind a link; answers with the status.
+    pub async fn press(&self, link: &str, decision: &str, comment: &str) -> Result<u16> {
+        let answer = self.api(Who::Nobody).post_form(link, &[("decision", decision), ("comment", comment)]).await?;
+        Ok(answer.status.as_u16())
     }
 
     /// The thread of business that the latest fall of the article began.

@@ -1,4 +1,5 @@
-//! n8n with the workflows of `n8n-workflows/`, changed only where a user would change them: the base URL.
+//! n8n with the workflows of `n8n-workflows/`, changed only where a user would change them: the base URL
+//! (and how long they wait, where a test has less patience).
 
 use std::{fs, path::Path};
 
@@ -6,13 +7,13 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use testkit::{N8n, N8nConfig};
 
-use super::fleet::Secrets;
+use super::{Secrets, Twist};
 
 /// Boots n8n behind the gateway, so that its resume URLs lead through it.
-pub(super) async fn start(port: u16, gateway: &str, secrets: &Secrets) -> Result<N8n> {
+pub(super) async fn start(port: u16, gateway: &str, secrets: &Secrets, twist: &Twist) -> Result<N8n> {
     let env = vec![("N8N_WEBHOOK_URL".to_owned(), format!("{gateway}/"))];
     let config =
-        N8nConfig { port: Some(port), workflows: workflows(gateway)?, credentials: credentials(secrets)?, env };
+        N8nConfig { port: Some(port), workflows: workflows(gateway, twist)?, credentials: credentials(secrets)?, env };
     N8n::start(config).await
 }
 
@@ -22,9 +23,19 @@ fn shipped(name: &str) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-fn workflows(base_url: &str) -> Result<Vec<Value>> {
+fn workflows(base_url: &str, twist: &Twist) -> Result<Vec<Value>> {
     let files = ["error-handler.json", "approve-and-wait.json", "low-stock-triage.json"];
-    files.into_iter().map(|file| Ok(with_base_url(shipped(file)?, base_url))).collect()
+    let adapted = |file| Ok(with_minutes(with_base_url(shipped(file)?, base_url), twist.n8n_minutes));
+    files.into_iter().map(adapted).collect()
+}
+
+/// Lets time pass faster for nodes that wait some minutes.
+fn with_minutes(mut workflow: Value, unit: Option<&str>) -> Value {
+    let nodes = workflow["nodes"].as_array_mut().into_iter().flatten();
+    for (node, unit) in nodes.filter(|node| node["parameters"]["unit"] == "minutes").zip(unit.into_iter().cycle()) {
+        node["parameters"]["unit"] = json!(unit);
+    }
+    workflow
 }
 
 /// Sets `config.base_url` in the Config node, if the workflow has one.

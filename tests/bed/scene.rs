@@ -3,7 +3,6 @@
 use anyhow::Result;
 use chassis::prelude::Timestamp;
 use jiff::ToSpan as _;
-use odoo::replay::Scene;
 use serde_json::{Value, json};
 
 /// Runs low. Region north.
@@ -39,12 +38,13 @@ impl Shop {
         &self.0
     }
 
-    /// Odoo numbers records in the order in which they are made.
-    pub(super) fn odoo_id(&self, sku: &str) -> usize {
+    /// In a replayed Odoo, which numbers records in the order in which they are made.
+    pub(super) fn replayed_id(&self, sku: &str) -> usize {
         self.0.iter().position(|article| article.sku == sku).map_or(0, |at| at + 1)
     }
 
-    pub(super) fn odoo(&self) -> Result<Scene> {
+    /// What stands in Odoo.
+    pub(super) fn scene(&self) -> Value {
         let (mut products, mut stock, mut rules) = (Vec::new(), Vec::new(), Vec::new());
         for Article { sku, category, donors } in &self.0 {
             products.push(json!({"sku": sku, "name": name(sku), "category": category, "cost": 1.1, "price": 2.3}));
@@ -55,9 +55,7 @@ impl Shop {
         let warehouses = json!([
             {"code": STORE, "name": "North 1"}, {"code": DONOR_NEAR, "name": "North 2"}, {"code": DONOR_ABROAD, "name": "South 1"}
         ]);
-        let scene = json!({"currency": "EUR", "products": products, "warehouses": warehouses, "stock": stock,
-            "orderpoints": rules});
-        Ok(serde_json::from_value(scene)?)
+        json!({"currency": "EUR", "products": products, "warehouses": warehouses, "stock": stock, "orderpoints": rules})
     }
 
     /// What tills and the planning system know: places, sales of two months, lead times.

@@ -12,7 +12,7 @@ pub struct Leaf {
     pub service: &'static str,
     pub actor: String,
     pub verb: String,
-    pub traced: bool,
+    pub trace_id: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ impl Trail {
             let page = api.get(&format!("/{service}/v1/audit?limit=500&correlation_id={case}")).await?.success()?;
             for item in page["items"].as_array().into_iter().flatten() {
                 let text = |field: &str| item[field].as_str().unwrap_or_default().to_owned();
-                let traced = item["trace_id"].is_string();
-                leaves.push(Leaf { service, actor: text("actor"), verb: text("verb"), traced });
+                let trace_id = item["trace_id"].as_str().map(str::to_owned);
+                leaves.push(Leaf { service, actor: text("actor"), verb: text("verb"), trace_id });
             }
         }
         Ok(Self(leaves))
@@ -39,6 +39,10 @@ impl Trail {
 
     /// `service verb` of every entry without a trace id.
     pub fn untraced(&self) -> BTreeSet<String> {
-        self.0.iter().filter(|leaf| !leaf.traced).map(|leaf| format!("{} {}", leaf.service, leaf.verb)).collect()
+        self.0
+            .iter()
+            .filter(|leaf| leaf.trace_id.is_none())
+            .map(|leaf| format!("{} {}", leaf.service, leaf.verb))
+            .collect()
     }
 }

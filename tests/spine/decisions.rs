@@ -1,30 +1,18 @@
 //! What people and the policy decide, and what follows.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use steward_e2e::bed::{Bed, DONOR_ABROAD, DONOR_NEAR, SOON, STORE, Who};
 use testkit::poll;
 
 use crate::ground::case;
 
-/// The link in the approver's mail.
-pub(crate) async fn link_to(bed: &Bed, who: Who, sku: &str) -> Result<String> {
-    let mail = bed.mail(&who.address(), sku).await?;
-    let link = mail.link("/approvals/decide/").context("the mail has no link")?;
-    Ok(link.to_owned())
-}
-
-/// Presses a button of the page behind a link.
-pub(crate) async fn press(bed: &Bed, link: &str, decision: &str, comment: &str) -> Result<u16> {
-    let answer = bed.api(Who::Nobody).post_form(link, &[("decision", decision), ("comment", comment)]).await?;
-    Ok(answer.status.as_u16())
-}
-
 /// The workflow has come to its end, whichever it was.
 async fn stays_without_transfer(bed: &Bed, sku: &str, mail: &str) -> Result<()> {
     let told = bed.mail("store-north@shop.example", sku).await?;
     ensure!(told.subject.contains(mail), "the store was told {:?}", told.subject);
-    ensure!(bed.transfers(sku).is_empty(), "drafted all the same: {:?}", bed.transfers(sku));
+    let drafted = bed.transfers(sku).await?;
+    ensure!(drafted.is_empty(), "drafted all the same: {drafted:?}");
     ensure!(!asked_for_transfer(bed, sku), "a transfer was asked of supply");
     Ok(())
 }
@@ -47,12 +35,12 @@ fn assert_trail(trail: &steward_e2e::bed::Trail, expected: &[(&str, &str, usize)
 fn a_fall_becomes_an_approved_transfer_and_everybody_is_told() -> Result<()> {
     case(async |bed| {
         bed.stock_falls_to("HAPPY", 10.0).await?;
-        let link = link_to(bed, Who::Olga, "HAPPY").await?;
+        let link = bed.link_to(Who::Olga, "HAPPY").await?;
         let page = bed.api(Who::Nobody).get(&link).await?;
         ensure!(page.status == 200 && page.text.contains("Article HAPPY"), "the page: {page:?}");
         ensure!(bed.approval_of("HAPPY").await?["status"] == "waiting", "looking decided");
 
-        ensure!(press(bed, &link, "approve", "Go ahead").await? == 303, "the button does not work");
+        ensure!(bed.press(&link, "approve", "Go ahead").await? == 303, "the button does not work");
         let approval = bed.approval_becomes("HAPPY", "approved").await?;
         ensure!(approval["decided_by"] == serde_json::json!(["olga"]), "decided by {}", approval["decided_by"]);
         let transfer = bed.transfer("HAPPY").await?;
@@ -92,8 +80,8 @@ fn a_fall_becomes_an_approved_transfer_and_everybody_is_told() -> Result<()> {
 fn a_rejection_leaves_odoo_alone_and_tells_the_store_why() -> Result<()> {
     case(async |bed| {
         bed.stock_falls_to("REJECT", 10.0).await?;
-        let link = link_to(bed, Who::Otto, "REJECT").await?;
-        ensure!(press(bed, &link, "reject", "We need it here").await? == 303, "the button does not work");
+        let link = bed.link_to(Who::Otto, "REJECT").await?;
+        ensure!(bed.press(&link, "reject", "We need it here").await? == 303, "the button does not work");
         stays_without_transfer(bed, "REJECT", "denied").await?;
         let told = bed.mail("store-north@shop.example", "REJECT").await?;
         ensure!(told.body_text.contains("We need it here"), "the reason is not in the mail: {}", told.body_text);
@@ -127,13 +115,13 @@ fn a_routine_transfer_inside_the_region_asks_nobody() -> Result<()> {
 fn when_nobody_decides_the_request_expires_and_nothing_moves() -> Result<()> {
     case(async |bed| {
         bed.stock_falls_to("HASTY", 10.0).await?;
-        let link = link_to(bed, Who::Olga, "HASTY").await?;
+        let link = bed.link_to(Who::Olga, "HASTY").await?;
         bed.approval_becomes("HASTY", "expired").await?;
         stays_without_transfer(bed, "HASTY", "expired").await?;
-        let late = press(bed, &link, "approve", "").await?;
+        let late = bed.press(&link, "approve", "").await?;
         ensure!((400..500).contains(&late), "a late click was answered {late}");
         ensure!(bed.approval_of("HASTY").await?["status"] == "expired", "a late click decided");
-        ensure!(bed.transfers("HASTY").is_empty(), "a late click drafted a transfer");
+        ensure!(bed.transfers("HASTY").await?.is_empty(), "a late click drafted a transfer");
         Ok(())
     })
 }
@@ -162,10 +150,10 @@ async fn decided_once(bed: &Bed, sku: &str) -> Result<Value> {
 fn a_button_pressed_twice_decides_once() -> Result<()> {
     case(async |bed| {
         bed.stock_falls_to("CLICKS", 10.0).await?;
-        let link = link_to(bed, Who::Olga, "CLICKS").await?;
-        let both = tokio::join!(press(bed, &link, "approve", ""), press(bed, &link, "approve", ""));
+        let link = bed.link_to(Who::Olga, "CLICKS").await?;
+        let both = tokio::join!(bed.press(&link, "approve", ""), bed.press(&link, "approve", ""));
         ensure!((both.0?, both.1?) == (303, 303), "the second click did not get the first answer");
-        ensure!(press(bed, &link, "approve", "").await? == 303, "a late click did not get the first answer");
+        ensure!(bed.press(&link, "approve", "").await? == 303, "a late click did not get the first answer");
         let approval = decided_once(bed, "CLICKS").await?;
         ensure!(approval["decided_by"] == serde_json::json!(["olga"]), "decided by {}", approval["decided_by"]);
         Ok(())
@@ -176,8 +164,8 @@ fn a_button_pressed_twice_decides_once() -> Result<()> {
 fn of_two_people_at_once_one_decides() -> Result<()> {
     case(async |bed| {
         bed.stock_falls_to("CROWD", 10.0).await?;
-        let links = (link_to(bed, Who::Olga, "CROWD").await?, link_to(bed, Who::Otto, "CROWD").await?);
-        let (olga, otto) = tokio::join!(press(bed, &links.0, "approve", ""), press(bed, &links.1, "approve", ""));
+        let links = (bed.link_to(Who::Olga, "CROWD").await?, bed.link_to(Who::Otto, "CROWD").await?);
+        let (olga, otto) = tokio::join!(bed.press(&links.0, "approve", ""), bed.press(&links.1, "approve", ""));
         let answers = (olga?, otto?);
         ensure!(matches!(answers, (303, 409) | (409, 303)), "answered {answers:?}");
         let approval = decided_once(bed, "CROWD").await?;
