@@ -3,4 +3,5 @@
 -- done, or sorts and joins the whole backlog.
 DROP INDEX outbox_due;
 CREATE INDEX outbox_waiting ON outbox (destination, (seq + 0), next_attempt_at) WHERE state = 'pending';
-CREATE INDEX inbox_waiting ON inbox ((seq + 0), next_attempt_at) WHERE state = 'pending';
+-- What is not finished is pending. The condition is another than inbox_pending's, so that neither index fits both lookups.
+CREATE INDEX inbox_waiting ON inbox (state, (seq + 0), next_attempt_at) WHERE finished_at IS NULL;

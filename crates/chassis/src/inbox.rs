@@ -80,7 +80,7 @@ struct Standing<'a> {
 macro_rules! claim_sql {
     ($lock:literal) => {
         concat!(
-            "WITH due AS MATERIALIZED (SELECT i.seq FROM inbox i WHERE i.state = 'pending' AND i.next_attempt_at <= $3 ",
+            "WITH due AS MATERIALIZED (SELECT i.seq FROM inbox i WHERE i.state = 'pending' AND i.finished_at IS NULL AND i.next_attempt_at <= $3 ",
             "AND (i.claimed_until IS NULL OR i.claimed_until <= $3) AND (SELECT 1 FROM inbox p ",
             "WHERE p.subject = i.subject AND p.state = 'pending' AND p.seq < i.seq LIMIT 1) IS NULL ",
             "ORDER BY i.seq + 0 LIMIT 1",

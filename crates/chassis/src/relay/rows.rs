@@ -18,7 +18,7 @@ pub(crate) struct Row {
     pub payload: String,
     pub trace: Trace,
     pub attempts: u32,
-    /// Attempts that began and whose end nobody recorded.
+    /// Attempts whose end is not known.
     pub doubts: u32,
     pub created_at: Timestamp,
     pub first_failed_at: Option<Timestamp>,
@@ -51,8 +51,8 @@ impl<'r> FromRow<'r, AnyRow> for Row {
 
 // Of one order key only the lowest unfinished row may be claimed. A dead row holds its key where $5 says so.
 // Written so that PostgreSQL has no choice: with a backlog and no fresh statistics, `NOT EXISTS` became a join of the
-// backlog with itself (two minutes for 20,000 rows). A scalar subquery is looked up once per row; `seq + 0` is the order
-// of one index only; MATERIALIZED, because a subquery may otherwise run once per outer row, and each run would lock and
+// backlog with itself (two minutes for 20,000 rows). A scalar subquery is looked up once per row; `CASE` hides from the
+// planner that the index of what waits would do for that, too; `seq + 0` is the order of one index only; MATERIALIZED, because a subquery may otherwise run once per outer row, and each run would lock and
 // claim up to the limit again.
 macro_rules! claim_sql {
     ($lock:literal, $one_of:literal) => {
@@ -60,7 +60,7 @@ macro_rules! claim_sql {
             "WITH due AS MATERIALIZED (SELECT o.seq FROM outbox o WHERE o.destination = $3 AND o.state = 'pending' AND o.next_attempt_at <= $4 ",
             "AND (o.claimed_until IS NULL OR o.claimed_until <= $4) AND (SELECT 1 FROM outbox p ",
             "WHERE p.destination = o.destination AND p.order_key = o.order_key AND p.seq < o.seq ",
-            "AND (p.state = 'pending' OR p.state = 'dead') AND (p.state = 'pending' OR $5 = 1) LIMIT 1) IS NULL ",
+            "AND (p.state = 'pending' OR p.state = 'dead') AND CASE WHEN p.state = 'dead' THEN $5 ELSE 1 END = 1 LIMIT 1) IS NULL ",
             "ORDER BY o.seq + 0 LIMIT $6",
             $lock,
             ") UPDATE outbox SET claim = $1, claimed_until = $2, attempts = attempts + 1, ",
@@ -100,9 +100,9 @@ impl Row {
         Ok(rows)
     }
 
-    /// Marks rows done, each with its result, and returns the `seq` of those that were: the claim of the others had
-    /// run out, and somebody else has them now.
-    pub(crate) async fn all_done(tx: &mut Tx, ended: &[(&Self, String)]) -> Result<HashSet<i64>, StoreError> {
+    /// Marks rows done, each with its result, and says of each whether it was: the claim of the others had run out, and
+    /// somebody else has them now.
+    pub(crate) async fn all_done(tx: &mut Tx, ended: &[(&Self, String)]) -> Result<Vec<bool>, StoreError> {
         let columns = [Some("BIGINT"), Some("TEXT"), Some("TEXT")];
         let now = micros(tx.now());
         let mut done = HashSet::with_capacity(ended.len());
@@ -120,7 +120,9 @@ impl Row {
             let seqs: Vec<(i64,)> = query.fetch_all(tx.conn()).await?;
             done.extend(seqs.into_iter().map(|(seq,)| seq));
         }
-        Ok(done)
+        // "Somebody else" may be the same process, and both its claims of the row in one batch.
+        let is_latest = |row: &Self| ended.iter().all(|(other, _)| other.seq != row.seq || other.attempts <= row.attempts);
+        Ok(ended.iter().map(|(row, _)| done.contains(&row.seq) && is_latest(row)).collect())
     }
 
     /// Ends it without success: `dead` (a person must look) or `discarded` (nobody need). `false`: the claim had run
@@ -140,15 +142,23 @@ impl Row {
         Ok(ended.rows_affected() == 1)
     }
 
-    /// Puts it back for another attempt at `next`.
-    pub(crate) async fn put_back(&self, tx: &mut Tx, cause: &str, next: Timestamp) -> Result<(), StoreError> {
+    /// Puts it back for another attempt at `next`. `doubtful`: the end of this one is not known.
+    pub(crate) async fn put_back(
+        &self,
+        tx: &mut Tx,
+        cause: &str,
+        next: Timestamp,
+        doubtful: bool,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE outbox SET claim = NULL, claimed_until = NULL, next_attempt_at = $1, last_error = $2, \
-             last_failed_at = $3, first_failed_at = COALESCE(first_failed_at, $3) WHERE seq = $4 AND claim = $5",
+             last_failed_at = $3, first_failed_at = COALESCE(first_failed_at, $3), doubts = doubts + $4 \
+             WHERE seq = $5 AND claim = $6",
         )
         .bind(micros(next))
         .bind(cause)
         .bind(micros(tx.now()))
+        .bind(i64::from(doubtful))
         .bind(self.seq)
         .bind(self.claim.as_str())
         .execute(tx.conn())
