@@ -3,13 +3,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use jiff::Timestamp;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -80,28 +81,47 @@ impl Clock {
     }
 }
 
-/// Source of identifiers, secrets and jitter.
+/// Source of identifiers, secrets and jitter: the machine's, or one that a test can repeat.
 #[derive(Clone, Debug, Default)]
-pub struct Ids(());
+pub struct Ids(Option<Arc<Mutex<Sequence>>>);
+
+#[derive(Debug)]
+struct Sequence {
+    made: u64,
+    rng: StdRng,
+}
 
 impl Ids {
+    /// The same ids, secrets and jitter for the same seed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self(Some(Arc::new(Mutex::new(Sequence { made: 0, rng: StdRng::seed_from_u64(seed) }))))
+    }
+
+    fn sequence(&self) -> Option<MutexGuard<'_, Sequence>> {
+        Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A UUIDv7: sorts by the time of its making.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where ids are made")]
     pub fn next(&self) -> Uuid {
-        Uuid::now_v7()
+        let Some(mut sequence) = self.sequence() else { return Uuid::now_v7() };
+        sequence.made += 1;
+        let random: [u8; 10] = sequence.rng.random();
+        uuid::Builder::from_unix_timestamp_millis(sequence.made, &random).into_uuid()
     }
 
     /// Bytes fit for a key.
     #[must_use]
     pub fn secret_bytes<const N: usize>(&self) -> [u8; N] {
-        rand::random()
+        self.sequence().map_or_else(rand::random, |mut sequence| sequence.rng.random())
     }
 
     /// Uniform in `[0, 1)`; for jitter only.
     #[must_use]
     pub fn jitter(&self) -> f64 {
-        rand::random::<f64>()
+        self.sequence().map_or_else(rand::random, |mut sequence| sequence.rng.random())
     }
 }
 
@@ -122,5 +142,15 @@ mod tests {
         assert!(!sleeper.is_finished());
         clock.advance(Duration::from_secs(1));
         tokio::time::timeout(Duration::from_secs(5), sleeper).await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn seeded_ids_repeat_and_sort_by_their_making() {
+        let (one, same) = (Ids::seeded(7), Ids::seeded(7));
+        let ids: Vec<Uuid> = (0..3).map(|_| one.next()).collect();
+        assert_eq!(ids, (0..3).map(|_| same.next()).collect::<Vec<_>>());
+        assert!(ids.is_sorted() && ids[0] != ids[1], "{ids:?}");
+        assert_eq!(one.secret_bytes::<32>(), same.secret_bytes());
+        assert_ne!(one.next(), Ids::seeded(8).next());
     }
 }

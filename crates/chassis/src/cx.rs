@@ -31,6 +31,26 @@ impl Cx {
         Self(Arc::new(parts))
     }
 
+    /// A context for what needs little more than a store.
+    #[cfg(test)]
+    pub(crate) fn over(store: Store, metrics: Metrics) -> Self {
+        use std::sync::OnceLock;
+        // Takes longer to make than all the rest.
+        static OUTGOING: OnceLock<Outgoing> = OnceLock::new();
+        let outgoing = OUTGOING.get_or_init(|| {
+            testkit::install_tls_provider();
+            Outgoing::new(&crate::Settings::from_yaml("").unwrap().common.outgoing).unwrap()
+        });
+        Self::new(Parts {
+            clock: store.clock().clone(),
+            ids: store.ids().clone(),
+            outgoing: outgoing.clone(),
+            shared: Shared::in_process(store.clock()),
+            metrics,
+            store,
+        })
+    }
+
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.store

@@ -116,7 +116,7 @@ impl Lease {
         if fence == self.fence { Ok(()) } else { Err(StoreError::Busy(sqlx::Error::RowNotFound)) }
     }
 
-    async fn release(store: &Store, name: &str, holder: &str) -> Result<(), StoreError> {
+    pub(crate) async fn release(store: &Store, name: &str, holder: &str) -> Result<(), StoreError> {
         let mut tx = store.begin().await?;
         sqlx::query("UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2")
             .bind(name)

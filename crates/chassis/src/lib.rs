@@ -20,6 +20,8 @@ pub mod relay;
 pub mod reload;
 mod service;
 pub mod shared;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod telemetry;
 pub mod webhooks;
@@ -50,14 +52,17 @@ pub mod prelude {
     };
 }
 
-/// An error with its whole source chain in one line. Errors never repeat their source in their own text, so this is
-/// how a log line gets all of it.
+/// An error with its whole source chain in one line. Our errors never repeat their source in their own text, so this is
+/// how a log line gets all of it; what others' errors repeat is said once.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let told = cause.to_string();
+        if !text.ends_with(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
         source = cause.source();
     }
     text

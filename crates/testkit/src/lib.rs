@@ -16,6 +16,7 @@
 
 mod browser;
 mod family;
+mod lent;
 mod n8n;
 mod n8n_execution;
 mod odoo;
@@ -35,6 +36,7 @@ mod tool;
 mod wait;
 
 pub use browser::Browser;
+pub use lent::{borrow_database, borrow_virtual_host};
 pub use n8n::{N8n, N8nConfig};
 pub use n8n_execution::Execution;
 pub use odoo::Odoo;

@@ -79,7 +79,7 @@ impl KeyEntry {
         self.expires.is_none_or(|expires| now < expires)
     }
 
-    pub(super) fn principal(&self, session: bool) -> Principal {
+    pub(crate) fn principal(&self, session: bool) -> Principal {
         let (id, roles, person) = (self.id.to_string(), self.roles.clone(), self.person.clone());
         Principal { id, roles, person, session, correlation: None }
     }

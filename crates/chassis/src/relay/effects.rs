@@ -25,6 +25,8 @@ pub(super) enum Ending {
     /// Its destination rests until then: nothing was attempted.
     Rests(Timestamp),
     Attempted(Result<Value, Attempt>),
+    /// No answer came, so what became of it is not known.
+    Lost(String),
 }
 
 /// Carries out one executor's effects until cancelled; what is under way is finished.
@@ -118,14 +120,14 @@ async fn carry_out(tools: &RelayTools, executor: &dyn Executor, effect: &Effect,
         tracing::warn!(executor = executor.name(), id = %row.id, "an earlier attempt may have been delivered; this one may double it");
         tools.cx.metrics().in_doubt(executor.name());
     }
-    let outcome = attempt(tools, executor, effect, row).await;
-    let reached = !matches!(outcome, Err(Attempt::Retry { .. }));
+    let ending = attempt(tools, executor, effect, row).await;
+    let reached = !matches!(ending, Ending::Attempted(Err(Attempt::Retry { .. })) | Ending::Lost(_));
     tools.breakers.record(&destination, reached, tools.cx.clock().now());
-    Ending::Attempted(outcome)
+    ending
 }
 
 /// Probe if need be, then perform, within the executor's timeout.
-async fn attempt(tools: &RelayTools, executor: &dyn Executor, effect: &Effect, row: &Row) -> Result<Value, Attempt> {
+async fn attempt(tools: &RelayTools, executor: &dyn Executor, effect: &Effect, row: &Row) -> Ending {
     let work = async {
         if executor.kind() == EffectKind::Probeable
             && (row.attempts > 1 || row.doubts > 0)
@@ -138,8 +140,8 @@ async fn attempt(tools: &RelayTools, executor: &dyn Executor, effect: &Effect, r
     };
     let limit = executor.timeout();
     match tokio::time::timeout(limit, crate::caught(work)).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(Attempt::retry(format!("{} {panic}", executor.name()))),
-        Err(_) => Err(Attempt::retry(format!("no answer within {} s", limit.as_secs()))),
+        Ok(Ok(outcome)) => Ending::Attempted(outcome),
+        Ok(Err(panic)) => Ending::Lost(format!("{} {panic}", executor.name())),
+        Err(_) => Ending::Lost(format!("no answer within {} s", limit.as_secs())),
     }
 }

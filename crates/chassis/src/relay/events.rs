@@ -83,7 +83,7 @@ async fn round(tools: &RelayTools, bus: &Bus) -> Result<Round, StoreError> {
             Err(PublishError::Refused(cause)) => {
                 tracing::warn!(event = %row.id, kind = %row.about, cause, "the bus refused an event");
                 match tools.schedule.after(row.attempts, None, store.ids().jitter()) {
-                    Some(delay) => row.put_back(&mut tx, &cause, now + delay).await?,
+                    Some(delay) => row.put_back(&mut tx, &cause, now + delay, false).await?,
                     None => bury(&mut tx, row, &cause).await?,
                 }
             }

@@ -119,7 +119,7 @@ impl Recorder {
             Ending::Attempted(Ok(result)) => Some((&ended.row, result.to_string())),
             _ => None,
         });
-        let done = Row::all_done(&mut tx, &done.collect::<Vec<_>>()).await?;
+        let mut done = Row::all_done(&mut tx, &done.collect::<Vec<_>>()).await?.into_iter();
         let mut labels = Vec::with_capacity(batch.len());
         for ended in batch {
             tx.turn_to(thread_of(ended));
@@ -129,9 +129,12 @@ impl Recorder {
                     None
                 }
                 Ending::Attempted(Ok(result)) => {
-                    done.contains(&ended.row.seq).then(|| ("done", Settled::Done(result.clone())))
+                    (done.next() == Some(true)).then(|| ("done", Settled::Done(result.clone())))
                 }
                 Ending::Attempted(Err(attempt)) => self.failed(&mut tx, ended, attempt, &mut labels).await?,
+                Ending::Lost(cause) => {
+                    self.failed(&mut tx, ended, &Attempt::retry(cause.as_str()), &mut labels).await?
+                }
             };
             if let Some((label, settled)) = settled {
                 let follow = crate::caught(executor.settled(cx, &mut tx, &ended.effect, &settled));
@@ -171,7 +174,7 @@ impl Recorder {
                     tracing::info!(cause, delay_s = delay.as_secs_f64(), "an effect failed and will be tried again");
                 });
                 let next = tx.now() + delay;
-                row.put_back(tx, cause, next).await?;
+                row.put_back(tx, cause, next, matches!(ended.ending, Ending::Lost(_))).await?;
                 labels.push("retry");
                 return Ok(None);
             }

@@ -22,7 +22,7 @@ pub enum StoreError {
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the store's URL must start with sqlite: or postgres:")]
     Url,
-    #[error("the folder of the store cannot be made")]
+    #[error("the folder of the store cannot be used")]
     Folder(#[source] std::io::Error),
     #[error("the service is shutting down")]
     Closed,

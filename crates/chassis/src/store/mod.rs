@@ -3,6 +3,8 @@
 //! There is one verb that opens a transaction, [`Store::begin`], and a [`Tx`] is the only place from which events,
 //! effects and audit leaves are written. So whatever a service does, its state and its promises commit together.
 
+#[cfg(test)]
+mod conformance;
 mod dialect;
 mod error;
 mod migrate;
@@ -93,7 +95,9 @@ impl Store {
             .connect(&url)
             .await
             .map_err(StoreError::unavailable)?;
+        let turn = dialect.turn_to_migrate(options).await?;
         migrate::run(&pool, dialect, migrations).await?;
+        drop(turn);
         Ok(Self(Arc::new(Inner {
             pool,
             dialect,
