@@ -1,8 +1,8 @@
 //! The Odoo of a ground: one that replays what a real one was seen to do, or a real one.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use chassis::Clock;
 use odoo::{
     OdooConfig, TransportChoice,
@@ -82,7 +82,7 @@ impl Erp {
     pub(super) async fn tell(&self, hook: &str) -> Result<()> {
         match self {
             Self::Replayed(odoo) => odoo.set_webhook(Some(Webhook::to(hook))),
-            Self::Real(odoo) => odoo.follow_the_readme(hook).await?,
+            Self::Real(odoo) => odoo.server.lock().await.follow_readme(hook).await?,
         }
         Ok(())
     }
@@ -115,27 +115,6 @@ impl Erp {
 }
 
 impl RealOdoo {
-    /// Runs the script of `deploy/odoo/README.md` as an administrator would, with names and secrets filled in.
-    async fn follow_the_readme(&self, hook: &str) -> Result<()> {
-        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/odoo/README.md");
-        let readme = fs::read_to_string(readme)?;
-        let script = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
-        let mut script = script.context("the README has no script")?.to_owned();
-        let filled_in = [
-            ("https://odoo.example.com", self.api.base_url()),
-            (
-                "\"odoo\", \"admin\", \"KEY\"",
-                &format!("\"{}\", \"admin\", \"{}\"", self.api.database(), self.api.key(OdooUser::Admin)),
-            ),
-            ("https://odoo:SECRET@steward.example.com/supply/v1/hooks/odoo", hook),
-        ];
-        for (placeholder, value) in filled_in {
-            ensure!(script.contains(placeholder), "the script does not say {placeholder}");
-            script = script.replace(placeholder, value);
-        }
-        self.server.lock().await.python(&script).await.map(drop)
-    }
-
     async fn drafts(&self, sku: &str) -> Result<Vec<Value>> {
         let of_article = json!([["origin", "=like", "steward:%"], ["move_ids.product_id.default_code", "=", sku]]);
         let mut found = self.api.search_read("stock.picking", of_article, &["name", "state", "origin"]).await?;

@@ -6,14 +6,15 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use odoo::{
-    Activity, Client, Domain, Error, OdooConfig, TransportChoice,
-    replay::ReplayOdoo,
+    Activity, Client, Domain, Error, Hint, OdooConfig, TransportChoice,
+    replay::{ReplayOdoo, Webhook},
     stock::{Move, Product, Quant, Warehouse},
     transfer::{ExternalId, NewLine, NewTransfer},
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use testkit::{Odoo, OdooUser, Postgres};
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 const SKU: &str = "OAT-1";
 
@@ -205,6 +206,30 @@ fn odoo_args(object: Value) -> serde_json::Map<String, Value> {
     object.as_object().cloned().unwrap_or_default()
 }
 
+/// Where the rule on stock posts to.
+async fn receiver() -> MockServer {
+    let receiver = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(202)).mount(&receiver).await;
+    receiver
+}
+
+/// What it was told of a count from 4 to 3 and then to 12: a decrease is a reservation, its end, and the new quantity.
+async fn was_told_of_two_counts(receiver: &MockServer, world: &World) {
+    let requests = receiver.received_requests().await.unwrap();
+    let hints: Vec<Hint> = requests.iter().map(|request| Hint::parse(&request.body).unwrap()).collect();
+    let number = |hint: &Hint, field: &str| hint.fields[field].as_f64().unwrap();
+    let told: Vec<_> = hints.iter().map(|hint| (number(hint, "quantity"), number(hint, "reserved_quantity"))).collect();
+    assert_eq!(told, [(4.0, 1.0), (4.0, 0.0), (3.0, 0.0), (12.0, 0.0)]);
+    for hint in &hints {
+        assert_eq!((hint.model.as_str(), &hint.fields["product_id"]), ("stock.quant", &json!(world.product.id)));
+        assert_eq!(hint.fields["location_id"], world.to.stock_location.id);
+    }
+    let last = hints.last().unwrap();
+    let quant = world.client.read_quant(last.id).await.unwrap().unwrap();
+    assert_eq!(quant.quantity, 12.0);
+    assert_eq!(quant.write_date.as_second(), last.write_date.unwrap().as_second());
+}
+
 /// Both are furnished with it. A fresh Odoo has the warehouse `WH` already.
 fn scene() -> Value {
     json!({
@@ -222,7 +247,14 @@ async fn the_replayed_odoo_keeps_the_promises() {
     let odoo = ReplayOdoo::start(serde_json::from_value(scene()).unwrap(), Arc::new(move || start)).await.unwrap();
     let client = Client::connect(odoo.config()).await.unwrap();
     assert_eq!(client.version().to_string(), "19.0");
-    holds_everywhere(&World::over(client, "replay".into()).await).await;
+    let world = World::over(client, "replay".into()).await;
+    holds_everywhere(&world).await;
+    let receiver = receiver().await;
+    odoo.set_webhook(Some(Webhook::to(&receiver.uri())));
+    for on_hand in [3.0, 12.0] {
+        odoo.set_quantity(SKU, "S2", on_hand).await.unwrap();
+    }
+    was_told_of_two_counts(&receiver, &world).await;
     odoo.stop().await;
 }
 
@@ -232,6 +264,7 @@ async fn a_real_odoo_keeps_the_promises_over_both_transports() {
     let postgres = Postgres::start().await.unwrap();
     let odoo = Odoo::start(&postgres).await.unwrap();
     odoo.api().furnish(&scene()).await.unwrap();
+    let mut worlds = Vec::new();
     for transport in [TransportChoice::Json2, TransportChoice::JsonRpc] {
         let config = OdooConfig {
             base_url: odoo.base_url().to_owned(),
@@ -243,6 +276,14 @@ async fn a_real_odoo_keeps_the_promises_over_both_transports() {
             transport,
         };
         let client = Client::connect(config).await.unwrap();
-        holds_everywhere(&World::over(client, format!("{transport:?}")).await).await;
+        let world = World::over(client, format!("{transport:?}")).await;
+        holds_everywhere(&world).await;
+        worlds.push(world);
     }
+    let receiver = receiver().await;
+    odoo.follow_readme(&receiver.uri()).await.unwrap();
+    for on_hand in [3.0, 12.0] {
+        odoo.api().count(SKU, "S2", on_hand).await.unwrap();
+    }
+    was_told_of_two_counts(&receiver, &worlds[0]).await;
 }

@@ -1,4 +1,4 @@
-use crate::{OdooApi, Postgres, Process, Program, Scratch, Tool, free_port};
+use crate::{OdooApi, OdooUser, Postgres, Process, Program, Scratch, Tool, free_port};
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use std::path::{Path, PathBuf};
@@ -57,9 +57,23 @@ impl Odoo {
         &self.api
     }
 
-    /// Runs a script on the Python that Odoo runs on and returns what it printed.
-    pub async fn python(&self, script: &str) -> Result<String> {
-        Program::new(self.installed.join("bin/python")).args(["-c", script]).run(PATIENCE).await
+    /// Makes it tell of stock: the rule of `deploy/odoo/README.md`, by running the script there as an administrator would,
+    /// with names and secrets filled in. `hook` is where the rule posts to.
+    pub async fn follow_readme(&self, hook: &str) -> Result<()> {
+        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/odoo/README.md");
+        let readme = std::fs::read_to_string(readme)?;
+        let script = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+        let mut script = script.context("the README has no script")?.to_owned();
+        let account = format!("\"{DATABASE}\", \"admin\", \"{}\"", self.api.key(OdooUser::Admin));
+        for (placeholder, value) in [
+            ("https://odoo.example.com", self.base_url()),
+            ("\"odoo\", \"admin\", \"KEY\"", &account),
+            ("https://odoo:SECRET@steward.example.com/supply/v1/hooks/odoo", hook),
+        ] {
+            ensure!(script.contains(placeholder), "the script does not say {placeholder}");
+            script = script.replace(placeholder, value);
+        }
+        Program::new(self.installed.join("bin/python")).args(["-c", &script]).run(PATIENCE).await.map(drop)
     }
 
     /// As an operator would: running requests may end.

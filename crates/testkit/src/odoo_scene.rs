@@ -45,13 +45,22 @@ impl OdooApi {
         self.count_at(json!(product), self.shelves(&json!(warehouse)).await?, &json!(on_hand)).await
     }
 
+    /// As in the list of a physical inventory: the row of what lies there is edited, or a new one is added.
     async fn count_at(&self, product: Value, place: i64, on_hand: &Value) -> Result<()> {
         let counting = json!({"inventory_mode": true});
-        let count = json!({"product_id": product, "location_id": place, "inventory_quantity": on_hand});
-        // As in Odoo's own list: a product that was counted here before gets its quant back.
-        let quant = json!({"vals_list": [count], "context": counting});
-        let quant = self.call(OdooUser::Clerk, "stock.quant", "create", quant).await?;
-        let apply = json!({"ids": quant, "context": counting});
+        let here = json!([["product_id", "=", product], ["location_id", "=", place]]);
+        let known = self.search_read("stock.quant", here, &["id"]).await?;
+        let quants = if known.is_empty() {
+            let count = json!({"product_id": product, "location_id": place, "inventory_quantity": on_hand});
+            let added = json!({"vals_list": [count], "context": counting});
+            self.call(OdooUser::Clerk, "stock.quant", "create", added).await?
+        } else {
+            let ids: Value = known.iter().map(|quant| quant["id"].clone()).collect();
+            let edited = json!({"ids": ids, "vals": {"inventory_quantity": on_hand}, "context": counting});
+            self.call(OdooUser::Clerk, "stock.quant", "write", edited).await?;
+            ids
+        };
+        let apply = json!({"ids": quants, "context": counting});
         self.call(OdooUser::Clerk, "stock.quant", "action_apply_inventory", apply).await.map(drop)
     }
 
