@@ -106,6 +106,11 @@ impl SmtpSink {
         lock(&self.mailbox.mails).clone()
     }
 
+    /// How many mails came so far.
+    pub fn count(&self) -> usize {
+        lock(&self.mailbox.mails).len()
+    }
+
     /// The oldest mail for which `wanted` holds.
     pub fn find(&self, wanted: impl Fn(&Mail) -> bool) -> Option<Mail> {
         lock(&self.mailbox.mails).iter().find(|mail| wanted(mail)).cloned()

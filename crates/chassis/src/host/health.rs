@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use actix_web::{HttpResponse, get, web};
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,8 @@ use crate::{bus::Bus, clock::Clock, cx::Cx, housekeeping, telemetry::Metrics};
 
 /// How often the gauges are read from the stores.
 const GAUGES: Duration = Duration::from_secs(5);
+/// How long a store may take to answer a probe. Whoever probes does not wait long, and should hear the reason.
+const PING: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(super) struct Health {
@@ -24,6 +27,16 @@ pub(super) struct Health {
     buses: BTreeMap<&'static str, Bus>,
     metrics: Metrics,
     draining: Arc<AtomicBool>,
+    /// What was last told; nothing before the first probe.
+    told: Arc<Mutex<Option<State>>>,
+}
+
+/// What an operator is told of when it changes, and not at each probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    Degraded,
+    NotReady,
 }
 
 /// What readiness says of one service.
@@ -36,13 +49,23 @@ pub(crate) struct Readiness {
     degraded: Vec<String>,
 }
 
+impl Readiness {
+    fn state(&self) -> State {
+        match (self.ready, self.degraded.is_empty()) {
+            (false, _) => State::NotReady,
+            (true, false) => State::Degraded,
+            (true, true) => State::Ready,
+        }
+    }
+}
+
 impl Health {
     pub(super) fn new(
         contexts: BTreeMap<&'static str, Cx>,
         buses: BTreeMap<&'static str, Bus>,
         metrics: Metrics,
     ) -> Self {
-        Self { contexts, buses, metrics, draining: Arc::default() }
+        Self { contexts, buses, metrics, draining: Arc::default(), told: Arc::default() }
     }
 
     pub(super) fn drain(&self) {
@@ -54,10 +77,9 @@ impl Health {
         if self.draining.load(Ordering::SeqCst) {
             reasons.push("shutting down".to_owned());
         }
-        for (service, cx) in &self.contexts {
-            if let Err(error) = cx.store().ping().await {
-                reasons.push(format!("{service}: store: {}", crate::chain(&error)));
-            }
+        let stores = join_all(self.contexts.iter().map(|(service, cx)| async move { (service, silence(cx).await) }));
+        for (service, silence) in stores.await {
+            reasons.extend(silence.map(|why| format!("{service}: store: {why}")));
         }
         let mut degraded = Vec::new();
         for (service, trouble) in self.buses.iter().filter_map(|(service, bus)| Some((service, bus.trouble()?))) {
@@ -65,6 +87,22 @@ impl Health {
             list.push(format!("{service}: bus: {}", trouble.cause));
         }
         Readiness { ready: reasons.is_empty(), reasons, degraded }
+    }
+
+    /// Logs a change of state; probes come every few seconds, and their answers are no news.
+    fn tell(&self, readiness: &Readiness) {
+        let state = readiness.state();
+        let before = self.told.lock().unwrap_or_else(PoisonError::into_inner).replace(state);
+        let (reasons, degraded) = (readiness.reasons.join("; "), readiness.degraded.join("; "));
+        match state {
+            _ if before == Some(state) => {}
+            // Starting up and shutting down are no trouble.
+            State::NotReady if before.is_none() => tracing::info!(reasons, "not ready yet"),
+            State::NotReady if self.draining.load(Ordering::SeqCst) => tracing::info!(reasons, "not ready any more"),
+            State::NotReady => tracing::warn!(reasons, degraded, "not ready"),
+            State::Degraded => tracing::warn!(degraded, "ready, but degraded"),
+            State::Ready => tracing::info!("ready"),
+        }
     }
 
     /// Keeps the backlog gauges current; a queue that emptied shows zero and does not stand still at its last value.
@@ -110,6 +148,17 @@ impl Health {
     }
 }
 
+/// Why the store does not answer; `None` when it does. A query that hangs is left to itself: cut off, it would leave a
+/// connection of which nobody knows how far it got.
+async fn silence(cx: &Cx) -> Option<String> {
+    let store = cx.store().clone();
+    match tokio::time::timeout(PING, tokio::spawn(async move { store.ping().await })).await {
+        Ok(Ok(answer)) => answer.err().map(|error| crate::chain(&error)),
+        Ok(Err(panic)) => Some(panic.to_string()),
+        Err(_) => Some(format!("no answer within {} s", PING.as_secs())),
+    }
+}
+
 /// The process is alive.
 #[get("/healthz")]
 pub(super) async fn healthz() -> HttpResponse {
@@ -120,6 +169,7 @@ pub(super) async fn healthz() -> HttpResponse {
 #[get("/readyz")]
 pub(super) async fn readyz(health: web::Data<Health>) -> HttpResponse {
     let readiness = health.readiness().await;
+    health.tell(&readiness);
     if readiness.ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() }.json(readiness)
 }
 

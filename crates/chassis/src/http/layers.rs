@@ -1,17 +1,23 @@
-//! What happens around every request: its span, who calls, the rate limit, metrics, the log line, security headers.
+//! What happens around every request: its span, who calls, the rate limit, metrics, the log line, security headers, HEAD,
+//! and the end of patience with a body that does not come.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     App, HttpMessage,
-    body::{BoxBody, MessageBody},
-    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    body::{self, BoxBody, MessageBody},
+    dev::{Payload, ServiceFactory, ServiceRequest, ServiceResponse},
+    error::PayloadError,
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{self, HeaderName, HeaderValue},
     },
     middleware::{Next, from_fn},
 };
+use futures_util::{StreamExt, stream};
 use tracing::{Instrument, Span};
 
 use super::ApiError;
@@ -20,7 +26,10 @@ use crate::{auth::Auth, config::HttpSettings, shared::Shared, telemetry, telemet
 /// A rate limit's window. Fixed, so the limit reads as "per minute".
 const WINDOW: Duration = Duration::from_secs(60);
 /// Asked by machines in our own network, all the time.
-const UNLIMITED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// How long the next piece of a body may take. Who holds a connection open without sending holds our memory too.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -73,7 +82,7 @@ impl Layers {
 
     async fn serve<B: MessageBody + 'static>(
         self,
-        request: ServiceRequest,
+        mut request: ServiceRequest,
         next: Next<B>,
     ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
         let started = Instant::now();
@@ -87,13 +96,20 @@ impl Layers {
             caller = tracing::field::Empty,
         );
         let span = telemetry::span_from(parent, span);
+        // What can be got can be asked about (RFC 9110, 9.1): the same answer, without its body.
+        let head_only = request.method() == Method::HEAD;
+        if head_only {
+            request.head_mut().method = Method::GET;
+        }
+        let payload = patient(request.take_payload(), PATIENCE);
+        request.set_payload(payload);
         async {
             let mut response = self.answer(request, next).await?;
             let status = response.status();
             self.metrics.http_request(&method, &route, status.as_u16(), started.elapsed().as_secs_f64());
-            report(&response, status);
+            report(&response, &route, status);
             finish(&mut response);
-            Ok(response)
+            Ok(if head_only { response.map_body(|_, _| BoxBody::new(body::None::new())) } else { response })
         }
         .instrument(span.clone())
         .await
@@ -120,7 +136,7 @@ impl Layers {
     }
 
     async fn admit(&self, caller: &str, path: &str) -> Result<(), ApiError> {
-        if self.limit_per_minute == 0 || UNLIMITED.contains(&path) {
+        if self.limit_per_minute == 0 || PROBES.contains(&path) {
             return Ok(());
         }
         let allowance = self.shared.count(caller, self.limit_per_minute, WINDOW).await;
@@ -134,8 +150,9 @@ impl Layers {
     }
 }
 
-/// The caller's mistake is a warning, ours an error with its whole chain.
-fn report(response: &ServiceResponse<BoxBody>, status: StatusCode) {
+/// The caller's mistake is a warning, ours an error with its whole chain. A probe's answer is neither: readiness tells
+/// its changes itself.
+fn report(response: &ServiceResponse<BoxBody>, route: &str, status: StatusCode) {
     let span = Span::current();
     span.record("http.response.status_code", status.as_u16());
     let error = response.response().error();
@@ -144,7 +161,9 @@ fn report(response: &ServiceResponse<BoxBody>, status: StatusCode) {
         None => error.to_string(),
     });
     let cause = cause.unwrap_or_default();
-    if status.is_server_error() {
+    if PROBES.contains(&route) {
+        tracing::debug!(status = status.as_u16(), "probed");
+    } else if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
         tracing::error!(status = status.as_u16(), cause, "failed");
     } else if status.is_client_error() {
@@ -152,6 +171,26 @@ fn report(response: &ServiceResponse<BoxBody>, status: StatusCode) {
     } else {
         tracing::debug!(status = status.as_u16(), "answered");
     }
+}
+
+/// A body that breaks off when nothing of it comes for so long.
+fn patient(payload: Payload, patience: Duration) -> Payload {
+    if matches!(payload, Payload::None) {
+        return payload;
+    }
+    let pieces = stream::unfold(Some(payload), move |going| async move {
+        let mut payload = going?;
+        match tokio::time::timeout(patience, payload.next()).await {
+            Ok(Some(Ok(piece))) => Some((Ok(piece), Some(payload))),
+            Ok(Some(Err(error))) => Some((Err(error), None)),
+            Ok(None) => None,
+            Err(_) => {
+                let silence = format!("nothing came for {} s", patience.as_secs());
+                Some((Err(PayloadError::Io(io::Error::new(io::ErrorKind::TimedOut, silence))), None))
+            }
+        }
+    });
+    Payload::Stream { payload: Box::pin(pieces) }
 }
 
 /// Headers of every answer. A handler's own win.
@@ -175,5 +214,21 @@ fn finish(response: &mut ServiceResponse<BoxBody>) {
         if !headers.contains_key(&name) {
             headers.insert(name, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_breaks_off() {
+        let first = stream::iter([Ok(actix_web::web::Bytes::from_static(b"{"))]);
+        let body = Payload::Stream { payload: Box::pin(first.chain(stream::pending())) };
+        let mut body = patient(body, Duration::from_millis(20));
+        assert_eq!(body.next().await.unwrap().unwrap(), "{");
+        let PayloadError::Io(error) = body.next().await.unwrap().unwrap_err() else { panic!("another error") };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(body.next().await.is_none());
     }
 }

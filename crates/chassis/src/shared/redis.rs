@@ -1,10 +1,16 @@
 //! Redis. Each verb is one command or one script, so it is atomic; an error falls back to this process' own memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ::redis::{
-    AsyncCommands, Client, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    AsyncCommands, Client, RedisResult, Script,
+    aio::{ConnectionManager, ConnectionManagerConfig, PubSub},
 };
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -32,6 +38,30 @@ pub(super) struct RedisShared {
     count: Script,
     local: Arc<InProcess>,
     listener: AbortHandle,
+    answers: Answers,
+}
+
+/// Whether Redis failed when it was last asked: its going and its return are told once each, not at every request.
+#[derive(Default)]
+struct Answers(AtomicBool);
+
+impl Answers {
+    fn note<T>(&self, what: &str, outcome: RedisResult<T>) -> Option<T> {
+        match outcome {
+            Ok(value) => {
+                if self.0.swap(false, Ordering::Relaxed) {
+                    tracing::info!(what, "Redis answers again");
+                }
+                Some(value)
+            }
+            Err(error) => {
+                if !self.0.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, what, "Redis does not answer, this replica goes on by itself");
+                }
+                None
+            }
+        }
+    }
 }
 
 impl RedisShared {
@@ -48,7 +78,7 @@ impl RedisShared {
         let connection = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(bad)?;
         let local = Arc::new(InProcess::new(clock.clone()));
         let listener = tokio::spawn(listen(client, Arc::clone(&local), clock.clone())).abort_handle();
-        Ok(Self { connection, count: Script::new(COUNT), local, listener })
+        Ok(Self { connection, count: Script::new(COUNT), local, listener, answers: Answers::default() })
     }
 }
 
@@ -60,27 +90,23 @@ impl Drop for RedisShared {
 
 /// Hands fan-out messages to this process' subscribers; reconnects for ever.
 async fn listen(client: Client, local: Arc<InProcess>, clock: Clock) {
+    let answers = Answers::default();
     loop {
-        if let Err(error) = relay_messages(&client, &local).await {
-            tracing::warn!(%error, "no live updates from Redis, trying again");
+        if let Some(subscription) = answers.note("live updates", subscribe(&client).await) {
+            let mut messages = subscription.into_on_message();
+            while let Some(message) = messages.next().await {
+                let topic = message.get_channel_name().trim_start_matches(FANOUT).to_owned();
+                local.deliver(Message { topic, body: message.get_payload_bytes().to_vec() });
+            }
         }
         clock.sleep(RECONNECT).await;
     }
 }
 
-async fn relay_messages(client: &Client, local: &InProcess) -> ::redis::RedisResult<()> {
+async fn subscribe(client: &Client) -> RedisResult<PubSub> {
     let mut subscription = client.get_async_pubsub().await?;
     subscription.psubscribe(format!("{FANOUT}*")).await?;
-    let mut messages = subscription.into_on_message();
-    while let Some(message) = messages.next().await {
-        let topic = message.get_channel_name().trim_start_matches(FANOUT).to_owned();
-        local.deliver(Message { topic, body: message.get_payload_bytes().to_vec() });
-    }
-    Ok(())
-}
-
-fn degraded(error: &::redis::RedisError) {
-    tracing::warn!(%error, "Redis does not answer, this replica goes on by itself");
+    Ok(subscription)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -92,22 +118,19 @@ impl SharedState for RedisShared {
     async fn count(&self, key: &str, limit: u32, window: Duration) -> Allowance {
         let mut connection = self.connection.clone();
         let mut call = self.count.key(format!("{PREFIX}rate:{key}"));
-        let counted: ::redis::RedisResult<(u32, i64)> = call.arg(millis(window)).invoke_async(&mut connection).await;
-        match counted {
-            Ok((count, left)) => Allowance {
+        let counted: RedisResult<(u32, i64)> = call.arg(millis(window)).invoke_async(&mut connection).await;
+        match self.answers.note("rate limits", counted) {
+            Some((count, left)) => Allowance {
                 allowed: count <= limit,
                 remaining: limit.saturating_sub(count),
                 reset_after: Duration::from_millis(u64::try_from(left).unwrap_or(0)),
             },
-            Err(error) => {
-                degraded(&error);
-                self.local.count(key, limit, window).await
-            }
+            None => self.local.count(key, limit, window).await,
         }
     }
 
     async fn claim(&self, key: &str, ttl: Duration) -> bool {
-        let claimed: ::redis::RedisResult<Option<String>> = ::redis::cmd("SET")
+        let claimed: RedisResult<Option<String>> = ::redis::cmd("SET")
             .arg(format!("{PREFIX}claim:{key}"))
             .arg(1)
             .arg("NX")
@@ -115,41 +138,32 @@ impl SharedState for RedisShared {
             .arg(millis(ttl))
             .query_async(&mut self.connection.clone())
             .await;
-        match claimed {
-            Ok(answer) => answer.is_some(),
-            Err(error) => {
-                degraded(&error);
-                self.local.claim(key, ttl).await
-            }
+        match self.answers.note("throttle windows", claimed) {
+            Some(answer) => answer.is_some(),
+            None => self.local.claim(key, ttl).await,
         }
     }
 
     async fn put(&self, key: &str, value: &[u8], ttl: Duration) {
         let key_in_redis = format!("{PREFIX}cache:{key}");
-        let stored: ::redis::RedisResult<()> = self.connection.clone().pset_ex(key_in_redis, value, millis(ttl)).await;
-        if let Err(error) = stored {
-            degraded(&error);
+        let stored: RedisResult<()> = self.connection.clone().pset_ex(key_in_redis, value, millis(ttl)).await;
+        if self.answers.note("the cache", stored).is_none() {
             self.local.put(key, value, ttl).await;
         }
     }
 
     async fn get(&self, key: &str) -> Option<Vec<u8>> {
-        let found: ::redis::RedisResult<Option<Vec<u8>>> =
-            self.connection.clone().get(format!("{PREFIX}cache:{key}")).await;
-        match found {
-            Ok(value) => value,
-            Err(error) => {
-                degraded(&error);
-                self.local.get(key).await
-            }
+        let found: RedisResult<Option<Vec<u8>>> = self.connection.clone().get(format!("{PREFIX}cache:{key}")).await;
+        match self.answers.note("the cache", found) {
+            Some(value) => value,
+            None => self.local.get(key).await,
         }
     }
 
     async fn publish(&self, topic: &str, message: &[u8]) {
         // Our own subscribers hear it from Redis too, so it is delivered here only when Redis cannot.
-        let told: ::redis::RedisResult<()> = self.connection.clone().publish(format!("{FANOUT}{topic}"), message).await;
-        if let Err(error) = told {
-            degraded(&error);
+        let told: RedisResult<()> = self.connection.clone().publish(format!("{FANOUT}{topic}"), message).await;
+        if self.answers.note("live updates", told).is_none() {
             self.local.publish(topic, message).await;
         }
     }

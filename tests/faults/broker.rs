@@ -1,0 +1,67 @@
+//! RabbitMQ goes away in every way that it can.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Result, ensure};
+use testkit::Way;
+use tokio::time::sleep;
+
+use crate::ground::{Ground, Stream, case};
+
+/// Longer than a publisher waits for its confirms.
+const NO_CONFIRM: Duration = Duration::from_secs(12);
+
+async fn restarts(ground: &Ground) -> Result<()> {
+    sleep(Duration::from_secs(1)).await;
+    let mut rabbitmq = ground.rabbitmq.lock().await;
+    rabbitmq.stop().await?;
+    sleep(Duration::from_secs(2)).await;
+    rabbitmq.start_again().await?;
+    sleep(Duration::from_secs(3)).await;
+    rabbitmq.kill9();
+    rabbitmq.start_again().await
+}
+
+#[test]
+fn a_broker_that_is_stopped_killed_and_cut_off_loses_and_doubles_nothing() -> Result<()> {
+    case(async |ground: &Arc<Ground>| {
+        let away = async {
+            restarts(ground).await?;
+            for _ in 0..10 {
+                sleep(Duration::from_millis(700)).await;
+                ground.wire.cut();
+            }
+            ground.wire.refuse();
+            sleep(Duration::from_secs(3)).await;
+            ground.wire.resume();
+            Ok(())
+        };
+        let seen = Stream("BUS").under(ground, Duration::from_secs(25), away).await?;
+        ensure!(seen.told("notify", "bus: consumer"), "the notifier's readiness never told of it: {seen}");
+        ensure!(seen.told("supply", "bus: publisher"), "supply's readiness never told of it: {seen}");
+        let red = seen.red.get("supply");
+        ensure!(red.is_none(), "supply takes work without a broker, but said that it was not ready: {red:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_broker_under_alarm_and_one_that_never_confirms_lose_and_double_nothing() -> Result<()> {
+    case(async |ground: &Arc<Ground>| {
+        let silent = async {
+            sleep(Duration::from_secs(1)).await;
+            ground.rabbitmq.lock().await.alarm(true).await?;
+            sleep(NO_CONFIRM).await;
+            ground.rabbitmq.lock().await.alarm(false).await?;
+            sleep(Duration::from_secs(1)).await;
+            // What is published arrives, and nobody hears of it.
+            ground.wire.stall(Way::ToClient);
+            sleep(NO_CONFIRM).await;
+            ground.wire.resume();
+            Ok(())
+        };
+        let seen = Stream("ALARM").under(ground, Duration::from_secs(25), silent).await?;
+        ensure!(seen.told("supply", "bus: publisher"), "supply's readiness never told of it: {seen}");
+        Ok(())
+    })
+}
