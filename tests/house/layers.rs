@@ -19,8 +19,8 @@ const LAW: [(&str, &[&str]); 10] = [
     // Servers for tests know nothing of what is tested with them.
     ("testkit", &[]),
 ];
-/// Above the law: the program that puts everything together, and the tests of everything together.
-const TOP: [&str; 2] = ["steward", "steward-e2e"];
+/// Above the law: the program that puts everything together, the tests of everything together, and the fuzz targets.
+const TOP: [&str; 3] = ["steward", "steward-e2e", "steward-fuzz"];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Installs what `make test` needs beside Rust: RabbitMQ, Redis, PostgreSQL and Chromium as Debian packages; node and n8n
-# from npm, and Odoo from Debian and PyPI, into the user's cache folder, where a second clone finds them. Does nothing, in
-# well under a second, when all is there. Servers are installed, never started: every test starts its own on a free port
-# (crates/testkit).
+# from npm, Odoo from Debian and PyPI, schemathesis from PyPI, into the user's cache folder, where a second clone finds
+# them. Does nothing, in well under a second, when all is there. Servers are installed, never started: every test starts
+# its own on a free port (crates/testkit).
 #
-# usage: install.sh [servers] [n8n] [odoo]      no argument means all; separate calls may run beside each other
+# usage: install.sh [servers] [n8n] [odoo] [schemathesis]   no argument means all; separate calls may run beside each other
 #
 # What cannot be installed is said in one line on stderr and kept in $cache/missing/<tool>, which the tests print when they
 # skip. With CI=true that is a failure.
@@ -134,10 +134,27 @@ install_odoo() {
   fi
 }
 
-[ $# -gt 0 ] || set -- servers n8n odoo
+install_schemathesis() {
+  local dir=$cache/schemathesis want
+  want=$(cat "$here"/schemathesis/{install.sh,requirements.txt} | sha256sum | cut -d' ' -f1)
+  if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$want" ] && [ -x "$dir/bin/schemathesis" ]; then
+    found schemathesis
+    return
+  fi
+  python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+  if "$here/schemathesis/install.sh" "$dir" >"$cache/schemathesis.log" 2>&1; then
+    printf '%s\n' "$want" >"$dir/stamp"
+    found schemathesis
+  else
+    tail -n 15 "$cache/schemathesis.log" >&2
+    missing schemathesis "the installation failed, see $cache/schemathesis.log"
+  fi
+}
+
+[ $# -gt 0 ] || set -- servers n8n odoo schemathesis
 for part in "$@"; do
   case $part in
-    servers | n8n | odoo)
+    servers | n8n | odoo | schemathesis)
       # Two clones, or two terminals, at once: the second waits and then finds everything done.
       exec 9>"$cache/$part.lock"
       flock 9
@@ -145,7 +162,7 @@ for part in "$@"; do
       exec 9>&-
       ;;
     *)
-      echo "usage: install.sh [servers] [n8n] [odoo]" >&2
+      echo "usage: install.sh [servers] [n8n] [odoo] [schemathesis]" >&2
       exit 64
       ;;
   esac

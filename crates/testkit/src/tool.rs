@@ -10,6 +10,7 @@ pub enum Tool {
     Redis,
     N8n,
     Odoo,
+    Schemathesis,
     Browser,
 }
 
@@ -22,6 +23,7 @@ impl Tool {
             Self::Redis => "redis",
             Self::N8n => "n8n",
             Self::Odoo => "odoo",
+            Self::Schemathesis => "schemathesis",
             Self::Browser => "browser",
         }
     }
@@ -34,6 +36,7 @@ impl Tool {
             Self::Redis => PathBuf::from("/usr/bin/redis-server"),
             Self::N8n => in_cache("n8n")?.join("bin/n8n"),
             Self::Odoo => in_cache("odoo")?.join("bin/odoo"),
+            Self::Schemathesis => in_cache("schemathesis")?.join("bin/schemathesis"),
             Self::Browser => PathBuf::from("/usr/bin/chromedriver"),
         };
         file.exists().then_some(file)

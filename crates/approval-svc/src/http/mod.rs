@@ -33,7 +33,6 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(policy::preview_policy)
         .service(keys::get_grant_keys)
         .service(page::show_decision_page)
-        .service(page::head_decision_page)
         .service(page::submit_decision);
 }
 

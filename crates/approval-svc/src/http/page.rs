@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use actix_web::{
-    HttpRequest, HttpResponse, get, head,
+    HttpRequest, HttpResponse, get,
     http::{StatusCode, header},
     post, web,
 };
@@ -75,18 +75,6 @@ pub(crate) async fn show_decision_page(
         Ok((link, request)) => page.show(&link, &request, StatusCode::OK, None, ""),
         Err(refused) => Ok(refused),
     }
-}
-
-/// What a link preview asks for: the head of the page.
-#[utoipa::path(
-    tag = "decision page", security(()),
-    params(("token" = String, Path, description = "From the link in a message")),
-    responses(Problems, (status = 200, description = "As GET, without the page"))
-)]
-#[head("/decide/{token}")]
-pub(crate) async fn head_decision_page(token: web::Path<String>) -> HttpResponse {
-    drop(token);
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").finish()
 }
 
 /// Takes the decision of the person whom the link belongs to, then shows the page again. A second click finds the

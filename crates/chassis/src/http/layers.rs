@@ -224,8 +224,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_breaks_off() {
         let first = stream::iter([Ok(actix_web::web::Bytes::from_static(b"{"))]);
-        let body = Payload::Stream { payload: Box::pin(first.chain(stream::pending())) };
-        let mut body = patient(body, Duration::from_millis(20));
+        let body = first.chain(stream::pending()).boxed_local();
+        let mut body = patient(Payload::Stream { payload: body }, Duration::from_millis(20));
         assert_eq!(body.next().await.unwrap().unwrap(), "{");
         let PayloadError::Io(error) = body.next().await.unwrap().unwrap_err() else { panic!("another error") };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

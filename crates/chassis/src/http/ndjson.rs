@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse,
+    FromRequest, HttpRequest, HttpResponse, ResponseError as _,
     dev::Payload,
     web::{Bytes, BytesMut},
 };
@@ -136,6 +136,10 @@ impl Ndjson {
             match answer {
                 Ok(bytes) => Some((Ok(Bytes::from(bytes)), Some((lines, work)))),
                 // The status is long sent: breaking the connection off is the only way to say that this is not all.
+                Err(error) if error.status_code().is_client_error() => {
+                    tracing::warn!(error = %error, "a caller broke a bulk stream off");
+                    Some((Err(error), None))
+                }
                 Err(error) => {
                     tracing::error!(error = %crate::chain(&error), "a bulk stream was broken off");
                     Some((Err(error), None))

@@ -19,7 +19,8 @@ struct OdooHook {
     _model: String,
     #[schema(example = 42)]
     _id: i64,
-    _action: Option<String>,
+    /// `<name of the rule>(#<id>)`.
+    _action: Option<serde_json::Value>,
 }
 
 /// What became of a webhook.

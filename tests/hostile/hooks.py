@@ -1,0 +1,180 @@
+"""What a schema cannot say: which ids exist, what a cursor looks like, which facts are sealed.
+
+Without this, nearly every generated request would end at the door. Half of the requests that fit the schema get a part
+that also fits the business; what fits no schema is sent as it was made.
+"""
+
+import atexit
+import collections
+import itertools
+import json
+import os
+import pathlib
+import quopri
+import random
+import re
+
+import requests
+import schemathesis
+
+URL = os.environ["STEWARD_URL"]
+SELF = {"Authorization": f"Bearer {os.environ['STEWARD_KEY']}"}
+N8N = {"Authorization": f"Bearer {os.environ['STEWARD_N8N_KEY']}"}
+MAILS = pathlib.Path(os.environ["STEWARD_MAILS"])
+DEAD_END = os.environ["STEWARD_DEAD_END"]
+RUN = os.environ["STEWARD_RUN"]
+
+DICE = random.Random(RUN)
+COUNTER = itertools.count()
+TALLY = collections.defaultdict(collections.Counter)
+SKU, STORE, NEAR, ABROAD = "OAT-1", "N1", "N2", "S1"
+
+
+def fresh(what):
+    return f"{RUN}:{what}:{next(COUNTER)}"
+
+
+def call(method, path, caller=SELF, **more):
+    return requests.request(method, URL + path, headers=caller | more.pop("headers", {}), timeout=20, **more)
+
+
+def ids(listing, field="id"):
+    page = call("GET", listing + "?limit=50")
+    return [item[field] for item in page.json().get("items", [])] if page.ok else []
+
+
+def facts():
+    return call("GET", f"/supply/v1/facts/{SKU}/{STORE}").json()
+
+
+def approval(quantity=6.0, donor=NEAR):
+    action = {"type": "transfer", "product": SKU, "from": donor, "to": STORE, "quantity": quantity}
+    asks = {"title": "Oats for the store", "action": action, "facts": facts(), "reference": fresh("case")}
+    if DICE.random() < 0.3:
+        asks["callback"] = {"url": f"{DEAD_END}/resume/{next(COUNTER)}"}
+    return asks
+
+
+def granted():
+    """A transfer that the policy passes by itself, with its grant."""
+    asks = approval(DICE.choice([1.0, 2.0, 3.0]))
+    answer = call("POST", "/approvals/v1/approvals", N8N, json=asks, headers={"Idempotency-Key": fresh("ask")}).json()
+    return {"action": asks["action"], "grant": answer.get("grant")}
+
+
+def link():
+    """The newest links that were mailed to people, one of them."""
+    mails = sorted(MAILS.glob("*.eml"), key=lambda mail: mail.stat().st_mtime)[-20:]
+    text = b"".join(quopri.decodestring(mail.read_bytes()) for mail in mails).decode(errors="replace")
+    links = re.findall(r"/approvals/decide/([A-Za-z0-9_.-]+)", text)
+    return DICE.choice(links) if links else None
+
+
+def observations():
+    at = "2026-01-01T00:00:00Z"
+    lines = [{"kind": "location", "location": place, "region": region, "time_zone": "Europe/Berlin"}
+             for place, region in ((STORE, "north"), (NEAR, "north"), (ABROAD, "south"))]
+    lines += [{"kind": "stock", "product": SKU, "location": place, "on_hand": units, "observed_at": at, "system": "wms"}
+              for place, units in ((STORE, 4.0), (NEAR, 500.0), (ABROAD, 500.0))]
+    lines += [{"kind": "sales", "product": SKU, "location": STORE, "day": f"2026-10-{day:02}", "units": float(day % 5)}
+              for day in range(1, 31)]
+    lines += [{"kind": "lead_time", "product": SKU, "location": STORE, "days": days, "order": f"P{nth}"}
+              for nth, days in enumerate((9.0, 10.0, 11.0, 10.0))]
+    money = {"minor": 110, "currency": "EUR"}
+    lines += [{"kind": "product", "product": SKU, "category": "Dry", "unit_cost": money, "unit_price": money}]
+    lines += [{"kind": "xref", "entity": "product", "id": SKU, "system": "odoo", "external_id": SKU}]
+    lines += [{"kind": "xref", "entity": "location", "id": place, "system": "odoo", "external_id": place}
+              for place in (STORE, NEAR, ABROAD)]
+    return lines
+
+
+def furnish():
+    lines = "".join(json.dumps(line) + "\n" for line in observations())
+    answer = call("POST", "/supply/v1/observations", data=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert answer.ok and '"problem"' not in answer.text, answer.text
+    # Several, because a destination that keeps refusing is given a rest.
+    for nth in range(6):
+        push = {"types": ["steward.exception.opened.v1"], "url": f"{DEAD_END}/push/{nth}"}
+        call("POST", "/notify/v1/subscriptions", json=push, headers={"Idempotency-Key": fresh("push")})
+    # Asked by n8n about stock abroad, so that people have a link to decide with; and one that dies at its callback.
+    for donor in (ABROAD, ABROAD, NEAR, NEAR):
+        asks = approval(donor=donor) | {"callback": {"url": f"{DEAD_END}/resume"}}
+        answer = call("POST", "/approvals/v1/approvals", N8N, json=asks, headers={"Idempotency-Key": fresh("ask")})
+        assert answer.status_code == 201, answer.text
+
+
+def message():
+    data = {"product": "Oats", "from": NEAR, "to": STORE, "quantity": 6, "odoo_name": "WH/INT/1", "projected_available": 9}
+    to = {"role": "warehouse", "location": DICE.choice([NEAR, ABROAD])}
+    return {"template": "transfer-drafted", "to": to, "data": data}
+
+
+# A body that the business takes, by operation.
+BODIES = {
+    "POST /approvals/v1/approvals": lambda: approval(donor=DICE.choice([NEAR, ABROAD])),
+    "POST /approvals/v1/policy/preview": approval,
+    "POST /approvals/decide/{token}": lambda: {"decision": "approve", "comment": "hm"},
+    "POST /scoring/v1/replenishment/score": lambda: {"facts": facts()},
+    "POST /scoring/v1/replenishment/batch": lambda: {"items": [{"facts": facts()}]},
+    "POST /scoring/v1/replenishment/stream": lambda: {"facts": facts()},
+    "POST /scoring/v1/replenishment/rank": lambda: {"items": [facts()], "budget": {"minor": 90000, "currency": "EUR"}},
+    "POST /supply/v1/transfers": granted,
+    "POST /supply/v1/observations": lambda: DICE.choice(observations()),
+    "POST /supply/v1/hooks/odoo": lambda: {"_model": "stock.quant", "_id": DICE.randint(1, 9), "_action": "steward(#1)"},
+    "POST /notify/v1/messages": message,
+    "POST /notify/v1/subscriptions": lambda: {"types": ["steward.stock.ran_low.v1"], "url": f"{DEAD_END}/{next(COUNTER)}"},
+}
+
+
+@schemathesis.hook
+def before_call(ctx, case, kwargs):
+    if not TALLY and next(COUNTER) == 0:
+        furnish()
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    label = case.operation.label
+    # A key names one request. A cursor is opaque, so none that is made up is ours.
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = fresh("key")
+    case.query.pop("cursor", None)
+    if DICE.random() < 0.4:
+        return
+    if "id" in case.path_parameters:
+        collection = case.path.split("/{id}")[0].replace("/operations", "/dead-letters")
+        if known := ids(collection):
+            case.path_parameters["id"] = DICE.choice(known)
+    if label.endswith("/decisions"):
+        # Asked by n8n, so that the caller, who is a person, may answer.
+        asks = call("POST", "/approvals/v1/approvals", N8N, json=approval(donor=ABROAD), headers={"Idempotency-Key": fresh("ask")})
+        case.path_parameters["id"] = asks.json().get("id", "none")
+    if "token" in case.path_parameters and (token := link()):
+        case.path_parameters["token"] = token
+    if "product" in case.path_parameters:
+        case.path_parameters |= {"product": SKU, "location": DICE.choice([STORE, NEAR, ABROAD])}
+    if label in BODIES:
+        case.body = BODIES[label]()
+    if "If-Match" in case.headers:
+        case.headers["If-Match"] = "*"
+
+
+@schemathesis.hook
+def after_call(ctx, case, response):
+    if case.meta is not None and case.meta.generation.mode.is_positive:
+        TALLY[case.operation.label][str(response.status_code)] += 1
+
+
+@atexit.register
+def report():
+    pathlib.Path(os.environ["STEWARD_TALLY"]).write_text(json.dumps(TALLY, indent=1, sort_keys=True))
+
+
+@schemathesis.serializer("application/x-ndjson")
+def one_line(ctx, value):
+    return json.dumps(value).encode() + b"\n"
+
+
+@schemathesis.deserializer("application/x-ndjson")
+def first_line(ctx, response):
+    """A good line has the documented shape, a bad one its problem; an empty body has no line."""
+    line = json.loads(response.content.splitlines()[0]) if response.content.strip() else None
+    return line
