@@ -129,7 +129,20 @@ impl SupplySettings {
     }
 }
 
+/// Calls of one attempt at worst, and attempts that go on side by side.
+const CALLS: f64 = 12.0;
+const HANDS: f64 = 4.0;
+/// Seconds. Whatever the rate, an attempt that takes longer is stuck, and its row must not wait for it.
+const LONGEST_ATTEMPT: f64 = 3600.0;
+
 impl OdooSettings {
+    /// For one attempt at something that takes several calls: half of them slow, or all of them queued for the rate
+    /// behind those of the other attempts, whichever takes longer. A minute by default.
+    pub(crate) fn attempt(&self) -> Duration {
+        let queued = (CALLS * HANDS / self.calls_per_second).min(LONGEST_ATTEMPT);
+        Duration::from_secs(self.timeout_seconds * 6).max(Duration::from_secs_f64(queued))
+    }
+
     /// For the client, with the key as it is now.
     pub(crate) fn client(&self) -> Result<OdooConfig, ConfigError> {
         let api_key = secret_of(self.api_key_file.as_ref(), self.api_key.as_ref())?.unwrap_or_default();
@@ -153,5 +166,26 @@ impl OdooSettings {
         let present = secret_of(self.hook_secret_file.as_ref(), self.hook_secret.as_ref())?;
         let previous = secret_of(self.hook_secret_previous_file.as_ref(), self.hook_secret_previous.as_ref())?;
         Ok([present, previous].into_iter().flatten().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(settings: &str) -> u64 {
+        let yaml =
+            format!("supply: {{odoo: {{url: 'http://o', database: d, api_key: k, hook_secret: s, {settings}}}}}");
+        let settings = SupplySettings::read(&Settings::from_yaml(&yaml).unwrap()).unwrap();
+        settings.odoo.unwrap().attempt().as_secs()
+    }
+
+    #[test]
+    fn an_attempt_lasts_as_long_as_slow_calls_or_a_slow_rate_make_it() {
+        assert_eq!(attempt(""), 60);
+        assert_eq!(attempt("timeout_seconds: 20"), 120);
+        assert_eq!(attempt("calls_per_second: 0.5"), 96, "a dozen calls must get their turn");
+        assert_eq!(attempt("calls_per_second: 500, timeout_seconds: 2"), 12);
+        assert_eq!(attempt("calls_per_second: 1.0e-300"), 3600);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn run(tools: RelayTools, bus: Bus, stop: CancellationToken) {
     let mut failures = 0;
     while !stop.is_cancelled() {
         commits.borrow_and_update();
-        let pause = match round(&tools, &bus).await {
+        let pause = match round(&tools, &bus, &stop).await {
             Ok(Round::Idle) => {
                 failures = 0;
                 POLL
@@ -60,7 +60,7 @@ enum Round {
     BusAway,
 }
 
-async fn round(tools: &RelayTools, bus: &Bus) -> Result<Round, StoreError> {
+async fn round(tools: &RelayTools, bus: &Bus, stop: &CancellationToken) -> Result<Round, StoreError> {
     let store = tools.cx.store();
     let rows = Row::claim(store, "bus", false, BATCH, HOLD).await?;
     if rows.is_empty() {
@@ -68,6 +68,26 @@ async fn round(tools: &RelayTools, bus: &Bus) -> Result<Round, StoreError> {
     }
     let envelopes = rows.iter().map(|row| envelope(row, store.service())).collect::<Result<Vec<_>, _>>()?;
     let outcomes = bus.publish(&envelopes).await;
+    let deadline = tokio::time::Instant::now() + HOLD;
+    loop {
+        match conclude(tools, &rows, &outcomes).await {
+            // Left alone, the rows would wait for their claim to run out and then be published once more.
+            Err(error) if error.is_unavailable() && tokio::time::Instant::now() < deadline && !stop.is_cancelled() => {
+                tracing::warn!(error = %crate::chain(&error), "what was published is written down again in a second");
+                tokio::time::sleep(POLL).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// Writes down how a batch fared.
+async fn conclude(
+    tools: &RelayTools,
+    rows: &[Row],
+    outcomes: &[Result<(), PublishError>],
+) -> Result<Round, StoreError> {
+    let store = tools.cx.store();
     let mut tx = store.begin().await?;
     let now = tx.now();
     let mut away = false;
@@ -83,8 +103,8 @@ async fn round(tools: &RelayTools, bus: &Bus) -> Result<Round, StoreError> {
             Err(PublishError::Refused(cause)) => {
                 tracing::warn!(event = %row.id, kind = %row.about, cause, "the bus refused an event");
                 match tools.schedule.after(row.attempts, None, store.ids().jitter()) {
-                    Some(delay) => row.put_back(&mut tx, &cause, now + delay, false).await?,
-                    None => bury(&mut tx, row, &cause).await?,
+                    Some(delay) => row.put_back(&mut tx, cause, now + delay, false).await?,
+                    None => bury(&mut tx, row, cause).await?,
                 }
             }
         }

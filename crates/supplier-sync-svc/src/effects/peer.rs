@@ -55,6 +55,11 @@ impl Peer {
         Self { settings, session: Mutex::new(None) }
     }
 
+    /// For one attempt of an executor.
+    pub(super) fn attempt(&self) -> Duration {
+        self.settings.attempt()
+    }
+
     /// The client, for the verbs that need nothing else.
     pub(super) async fn client(&self, clock: &Clock) -> Result<Client, odoo::Error> {
         Ok(self.session(clock).await?.client.clone())

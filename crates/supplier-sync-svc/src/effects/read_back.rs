@@ -50,9 +50,8 @@ impl Executor for ReadBack {
         2
     }
 
-    /// Several calls, each of which may queue for the rate.
     fn timeout(&self) -> Duration {
-        Duration::from_secs(60)
+        self.0.attempt()
     }
 
     async fn perform(&self, cx: &Cx, effect: &Effect) -> Result<Value, Attempt> {

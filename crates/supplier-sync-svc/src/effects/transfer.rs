@@ -75,9 +75,8 @@ impl Executor for Transfer {
         2
     }
 
-    /// A dozen calls at worst, each of which may queue for the rate.
     fn timeout(&self) -> Duration {
-        Duration::from_secs(60)
+        self.0.attempt()
     }
 
     async fn probe(&self, cx: &Cx, effect: &Effect) -> Result<Option<Value>, Attempt> {
