@@ -32,8 +32,8 @@ use tokio::task::JoinHandle;
 use self::{
     bus::Broker,
     far_end::FarEnd,
-    replica::{PAUSES, Replica},
-    steps::{Faults, World},
+    replica::Replica,
+    steps::{Faults, Turn, World},
 };
 use crate::{
     auth::{Principal, generate_key},
@@ -45,8 +45,12 @@ use crate::{
 
 /// The number of an order that the idempotent peer refuses.
 const REFUSED: u64 = 3;
-/// Steps with faults; then all is healed.
-const TROUBLED: usize = 400;
+/// Pauses when nobody waits; the longest is as long as the longest delay before another attempt.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(60)];
+const STALL: Duration = Duration::from_secs(700);
+/// Steps after which all is healed, though a fault were left.
+const TROUBLED: usize = 1_000;
 /// Steps in which all must have come to rest, many times what it takes.
 const PATIENCE: usize = 6_000;
 
@@ -235,17 +239,25 @@ impl<'a> Scheduler<'a> {
         for step in 0..PATIENCE {
             world.quiet().await;
             self.bury();
-            let healed = step >= TROUBLED;
-            if healed {
+            if step == TROUBLED {
                 world.heal();
             }
+            let healed = !world.is_troubled();
             if !self.missing.is_empty() && (healed || world.one_in(8)) {
                 self.replace().await;
-            } else if world.one_in(10) || !world.release_one() {
-                if healed && self.is_over().await {
+                continue;
+            }
+            if world.one_in(10) {
+                self.let_pass(PAUSES[0]).await;
+                continue;
+            }
+            match world.release_one() {
+                Turn::Moved => {}
+                Turn::Stalled => self.stall().await,
+                Turn::NobodyWaits if healed && self.is_over().await => {
                     return laws::all(&self.observer, self.ground, &self.scenario).await;
                 }
-                self.let_time_pass().await;
+                Turn::NobodyWaits => self.let_pass(world.pick(&PAUSES)).await,
             }
         }
         Err(format!("not at rest after {PATIENCE} steps: {}", laws::what_waits(&self.observer).await))
@@ -275,11 +287,13 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    async fn let_time_pass(&self) {
-        let pause = self.ground.world.pick(&PAUSES);
-        if pause > Duration::from_secs(60) {
-            self.ground.interruptions.fetch_add(1, Ordering::SeqCst);
-        }
+    /// Longer than any claim lasts, while somebody stands in the middle of his work.
+    async fn stall(&self) {
+        self.ground.interruptions.fetch_add(1, Ordering::SeqCst);
+        self.let_pass(STALL).await;
+    }
+
+    async fn let_pass(&self, pause: Duration) {
         self.ground.world.note(format!("{} s pass", pause.as_secs_f64()));
         self.ground.clock.advance(pause);
         tokio::time::advance(pause).await;

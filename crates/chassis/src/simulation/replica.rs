@@ -1,6 +1,6 @@
 //! One replica of the service under test: the real loops over a store and a bus that can stop.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use contracts::{
     EventPayload,
@@ -115,15 +115,3 @@ async fn hear(tx: &mut Tx, event: &StockRanLow) -> Result<(), HandleError> {
     }
     Ok(())
 }
-
-/// Longer than any pause of a loop.
-pub(super) const PAUSES: [Duration; 7] = [
-    Duration::from_millis(300),
-    Duration::from_secs(1),
-    Duration::from_secs(4),
-    // An attempt times out, or an event's claim runs out, or an effect's, or that of a kept event.
-    Duration::from_secs(16),
-    Duration::from_secs(61),
-    Duration::from_secs(121),
-    Duration::from_secs(700),
-];

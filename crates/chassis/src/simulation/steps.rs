@@ -25,6 +25,16 @@ pub(super) enum Fate {
     Fail,
     /// The replica crashes here.
     Crash,
+    /// It stands here until its claim, its timeout, whatever there is, has run out.
+    Stall,
+}
+
+/// What the scheduler's turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Moved,
+    Stalled,
+    NobodyWaits,
 }
 
 /// Where the faults of a run fall.
@@ -98,29 +108,42 @@ impl World {
         self.quiet.notified().await;
     }
 
-    /// Lets one of those who wait go on to its fate; `false` when nobody waits.
-    pub(super) fn release_one(&self) -> bool {
+    /// Lets one of those who wait go on to its fate.
+    pub(super) fn release_one(&self) -> Turn {
         let mut state = self.state();
         // An attempt that timed out waits no more.
         state.parked.retain(|parked| !parked.go.is_closed());
         if state.parked.is_empty() {
-            return false;
+            return Turn::NobodyWaits;
         }
         state.parked.sort_by_key(|parked| parked.task);
         let waiting = state.parked.len();
-        let chosen = state.rng.random_range(..waiting);
-        let Parked { replica, what, go, .. } = state.parked.remove(chosen);
-        match state.fate(replica, &what) {
-            Fate::Go => drop(go.send(Ok(()))),
-            Fate::Fail => drop(go.send(Err(Failed))),
+        let chosen = state.rng.random_range(0..waiting);
+        let parked = state.parked.remove(chosen);
+        match state.fate(parked.replica, &parked.what) {
+            Fate::Go => drop(parked.go.send(Ok(()))),
+            Fate::Fail => drop(parked.go.send(Err(Failed))),
             // Its sender is dropped, and it waits for ever.
             Fate::Crash => {}
+            Fate::Stall => {
+                state.parked.push(parked);
+                return Turn::Stalled;
+            }
         }
-        true
+        Turn::Moved
     }
 
     pub(super) fn heal(&self) {
         self.state().faults = Faults::Random(0);
+    }
+
+    /// Whether a fault may still come.
+    pub(super) fn is_troubled(&self) -> bool {
+        let state = self.state();
+        match state.faults {
+            Faults::Random(left) => left > 0,
+            Faults::At(step, _) => state.decided < step,
+        }
     }
 
     /// The replicas that crashed since the last look. What is left of them gets no further than its next step.
@@ -135,7 +158,7 @@ impl World {
     }
 
     pub(super) fn pick<T: Copy>(&self, from: &[T]) -> T {
-        from[self.state().rng.random_range(..from.len())]
+        from[self.state().rng.random_range(0..from.len())]
     }
 
     pub(super) fn note(&self, what: String) {
@@ -158,7 +181,7 @@ impl State {
             Faults::Random(0) => Fate::Go,
             Faults::Random(left) if self.rng.random_ratio(1, 12) => {
                 *left -= 1;
-                if self.rng.random_ratio(1, 3) { Fate::Crash } else { Fate::Fail }
+                [Fate::Fail, Fate::Fail, Fate::Crash, Fate::Stall][self.rng.random_range(0..4)]
             }
             Faults::At(step, fate) if *step == self.decided => *fate,
             Faults::Random(_) | Faults::At(..) => Fate::Go,
@@ -215,7 +238,7 @@ impl Steps {
             return Err(Failed);
         }
         match self.world.state().fate(self.replica, what) {
-            Fate::Go => Ok(()),
+            Fate::Go | Fate::Stall => Ok(()),
             Fate::Fail => Err(Failed),
             Fate::Crash => {
                 self.die();
