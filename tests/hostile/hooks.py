@@ -137,6 +137,9 @@ def before_call(ctx, case, kwargs):
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = fresh("key")
     case.query.pop("cursor", None)
+    # No client can send the quotes of an entity tag through this tool's coverage cases.
+    if "If-Match" in case.headers:
+        case.headers["If-Match"] = "*"
     if DICE.random() < 0.4:
         return
     if "id" in case.path_parameters:
@@ -153,8 +156,6 @@ def before_call(ctx, case, kwargs):
         case.path_parameters |= {"product": SKU, "location": DICE.choice([STORE, NEAR, ABROAD])}
     if label in BODIES:
         case.body = BODIES[label]()
-    if "If-Match" in case.headers:
-        case.headers["If-Match"] = "*"
 
 
 @schemathesis.hook

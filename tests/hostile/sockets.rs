@@ -133,6 +133,30 @@ async fn head_is_get_without_a_body_and_allow_says_so() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn who_sends_blank_lines_without_end_keeps_nobody_waiting() -> Result<()> {
+    let fortress = Fortress::start().await?;
+    let mut stream = TcpStream::connect(("127.0.0.1", fortress.port)).await?;
+    let head = format!(
+        "POST /scoring/v1/replenishment/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/x-ndjson\r\nContent-Length: 999999999999\r\n\r\n",
+        fortress.key("n8n")?
+    );
+    stream.write_all(head.as_bytes()).await?;
+    let flood = tokio::spawn(async move {
+        let blank = vec![b'\n'; 1 << 20];
+        while stream.write_all(&blank).await.is_ok() {}
+    });
+    // Connections are dealt out to the workers in turn: each is asked.
+    for _ in 0..20 {
+        let alive = exchange(fortress.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+        ensure!(status(&alive) == 200, "answered {alive}");
+    }
+    ensure!(!flood.is_finished(), "the stream ended early, so nothing was shown");
+    flood.abort();
+    Ok(())
+}
+
 /// Resident memory of the process, in MB.
 fn resident(pid: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -195,6 +195,9 @@ impl Lines {
                 Some(chunk) => {
                     let chunk = chunk.map_err(|error| ApiError::malformed(error.to_string()))?;
                     self.buffer.extend_from_slice(&chunk);
+                    // Lines that are passed over bring no batch and so no pause: without this, who sends them without
+                    // end has the worker for himself.
+                    tokio::task::yield_now().await;
                 }
                 None => {
                     // The last line may lack its end.
