@@ -31,7 +31,8 @@ struct State {
     turn: AtomicUsize,
     outages: Mutex<HashMap<String, Instant>>,
     delays: Mutex<HashMap<String, Duration>>,
-    doubled: Mutex<HashSet<String>>,
+    /// Prefix, and a part of the body.
+    doubled: Mutex<HashSet<(String, String)>>,
     log: Mutex<Vec<Exchange>>,
 }
 
@@ -86,14 +87,10 @@ impl Gateway {
         locked(&self.state.delays).insert(format!("{method} {path}"), by);
     }
 
-    /// Passes on twice at once what comes under the prefix, and answers with the worse of both answers: so it looks when
-    /// a sender dies between sending and writing down that it has sent.
-    pub fn double(&self, prefix: &str) {
-        locked(&self.state.doubled).insert(prefix.to_owned());
-    }
-
-    pub fn double_no_more(&self, prefix: &str) {
-        locked(&self.state.doubled).remove(prefix);
+    /// Passes on twice at once what comes under the prefix with this in its body, and answers with the worse of both
+    /// answers: so it looks when a sender dies between sending and writing down that it has sent.
+    pub fn double(&self, prefix: &str, about: &str) {
+        locked(&self.state.doubled).insert((prefix.to_owned(), about.to_owned()));
     }
 
     /// What passed so far and fits.
@@ -107,8 +104,8 @@ impl State {
         locked(&self.outages).iter().any(|(prefix, until)| path.starts_with(prefix) && Instant::now() < *until)
     }
 
-    fn is_doubled(&self, path: &str) -> bool {
-        locked(&self.doubled).iter().any(|prefix| path.starts_with(prefix))
+    fn is_doubled(&self, path: &str, body: &str) -> bool {
+        locked(&self.doubled).iter().any(|(prefix, about)| path.starts_with(prefix) && body.contains(about))
     }
 
     /// Passes it to the backend whose turn it is. One that cannot be connected to has not seen the request, so the next
@@ -165,7 +162,7 @@ async fn forward(state: web::Data<State>, request: HttpRequest, body: web::Bytes
     let response = if state.is_out(request.path()) {
         let body = json!({"type": "about:blank", "title": "Service Unavailable", "status": 503});
         HttpResponse::ServiceUnavailable().content_type("application/problem+json").body(body.to_string())
-    } else if state.is_doubled(request.path()) {
+    } else if state.is_doubled(request.path(), &exchange.body) {
         let (one, other) = tokio::join!(state.pass(&request, body.clone()), state.pass(&request, body));
         let (better, worse) = if one.status() < other.status() { (one, other) } else { (other, one) };
         locked(&state.log).push(Exchange { status: better.status().as_u16(), ..exchange.clone() });
