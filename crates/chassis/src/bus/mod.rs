@@ -1,5 +1,7 @@
 //! The bus between services: RabbitMQ, or the same promises inside one process.
 
+#[cfg(test)]
+mod conformance;
 mod in_process;
 mod rabbit;
 
