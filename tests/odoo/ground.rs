@@ -32,7 +32,9 @@ async fn ground() -> Result<&'static Bed> {
     let donors: &[(&str, f64)] = &[(DONOR_ABROAD, 300.0)];
     let articles = ARTICLES.map(|sku| Article { sku, category: "Dairy", donors });
     // Retries that come as often as a test has patience for; their number is the usual one and more.
-    let settings = json!({"relay": {"retry_seconds": [0, 2, 4, 5, 5, 5, 5, 5, 5, 60]}});
+    // No sweep but the first, so that what is found is found by hints.
+    let settings =
+        json!({"relay": {"retry_seconds": [0, 2, 4, 5, 5, 5, 5, 5, 5, 60]}, "supply": {"sweep_seconds": 3600}});
     let twist = Twist { real_odoo: true, shape: Shape { settings, ..Shape::default() }, ..Twist::default() };
     GROUND.get_or_try_init(|| Bed::start_with(&articles, &twist)).await
 }

@@ -34,6 +34,7 @@ fn a_count_in_odoo_becomes_an_approved_draft_in_odoo() -> Result<()> {
         let case = bed.case_of("HAPPY").await?;
         let settled = async || {
             let trail = bed.trail(&case).await?;
+            ensure!(trail.count("supply", "hint.taken") > 0, "Odoo did not tell: {:#?}", trail.0);
             for (service, verb) in [
                 ("supply", "stock.changed"),
                 ("supply", "stock.ran_low"),

@@ -57,6 +57,18 @@ impl Record for PickingRow {
 }
 
 #[derive(Deserialize)]
+struct WarehouseRow {
+    /// A warehouse has more operation types of the code `internal`: pick, pack, store, cross-dock.
+    #[serde(deserialize_with = "falsy")]
+    int_type_id: Option<Ref>,
+}
+
+impl Record for WarehouseRow {
+    const MODEL: &'static str = "stock.warehouse";
+    const FIELDS: &'static [&'static str] = &["id", "int_type_id"];
+}
+
+#[derive(Deserialize)]
 struct PickingType {
     id: i64,
 }
@@ -159,8 +171,11 @@ impl Client {
     /// # Errors
     /// As [`Client::find`].
     pub async fn internal_picking_type(&self, warehouse_id: i64) -> Result<Option<i64>, Error> {
-        let domain = Domain::all().and("code", "=", "internal").and("warehouse_id", "=", warehouse_id);
-        Ok(self.find::<PickingType>(&domain).await?.first().map(|kind| kind.id))
+        let warehouse = self.get::<WarehouseRow>(&[warehouse_id]).await?.pop();
+        let Some(kind) = warehouse.and_then(|warehouse| warehouse.int_type_id) else { return Ok(None) };
+        // A search leaves out what is archived, reading by id would not.
+        let found = self.find::<PickingType>(&Domain::all().and("id", "=", kind.id)).await?;
+        Ok(found.first().map(|kind| kind.id))
     }
 
     async fn with_moves(&self, row: PickingRow) -> Result<Picking, Error> {

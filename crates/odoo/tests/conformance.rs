@@ -51,6 +51,7 @@ impl World {
 
 async fn holds_everywhere(world: &World) {
     reads_are_typed(world).await;
+    transfers_are_operations_of_their_own_kind(world).await;
     a_missing_record_is_none_and_no_error(world).await;
     a_transfer_is_drafted_once(world).await;
     six_at_once_make_one_transfer(world).await;
@@ -91,6 +92,13 @@ async fn reads_are_typed(world: &World) {
     let home = locations.iter().find(|place| place.id == to.stock_location.id).unwrap();
     assert_eq!(home.warehouse.as_ref().map(|warehouse| warehouse.id), Some(to.id));
     assert!(home.lies_in(home.id) && !home.lies_in(from.stock_location.id));
+}
+
+/// Picking, packing and storing are internal operations too, and were there before.
+async fn transfers_are_operations_of_their_own_kind(world: &World) {
+    let kind = world.client.internal_picking_type(world.from.id).await.unwrap().unwrap();
+    let named = world.client.read("stock.picking.type", &[kind], &["name"]).await.unwrap();
+    assert!(named[0]["name"].as_str().is_some_and(|name| name.ends_with("Internal Transfers")), "{named:?}");
 }
 
 async fn a_missing_record_is_none_and_no_error(world: &World) {
@@ -264,6 +272,9 @@ async fn a_real_odoo_keeps_the_promises_over_both_transports() {
     let postgres = Postgres::start().await.unwrap();
     let odoo = Odoo::start(&postgres).await.unwrap();
     odoo.api().furnish(&scene()).await.unwrap();
+    let warehouse = odoo.api().id_of("stock.warehouse", json!([["code", "=", "WH"]])).await.unwrap();
+    let in_steps = json!({"delivery_steps": "pick_ship", "reception_steps": "two_steps"});
+    odoo.api().write(OdooUser::Admin, "stock.warehouse", warehouse, in_steps).await.unwrap();
     let mut worlds = Vec::new();
     for transport in [TransportChoice::Json2, TransportChoice::JsonRpc] {
         let config = OdooConfig {

@@ -76,7 +76,15 @@ const MODELS: &[(&str, &[Column])] = &[
             may("date_end", Date),
         ],
     ),
-    ("stock.warehouse", &[must("code", Char), must("name", Char), must("lot_stock_id", Many2one("stock.location"))]),
+    (
+        "stock.warehouse",
+        &[
+            must("code", Char),
+            must("name", Char),
+            must("lot_stock_id", Many2one("stock.location")),
+            may("int_type_id", Many2one("stock.picking.type")),
+        ],
+    ),
     (
         "stock.location",
         &[

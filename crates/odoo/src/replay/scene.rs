@@ -144,10 +144,12 @@ impl Seeding {
         let link = row(json!({"warehouse_id": id}));
         let linked = self.tables.write("stock.location", &[home], &link, self.now);
         linked.map_err(|fault| refused("stock.location", fault))?;
-        for (kind, label) in [("incoming", "Receipts"), ("internal", "Internal Transfers")] {
-            let label = format!("{name}: {label}");
-            self.add("stock.picking.type", json!({"name": label, "code": kind, "warehouse_id": id}))?;
-        }
+        let operation =
+            |label: &str, code: &str| json!({"name": format!("{name}: {label}"), "code": code, "warehouse_id": id});
+        self.add("stock.picking.type", operation("Receipts", "incoming"))?;
+        let internal = self.add("stock.picking.type", operation("Internal Transfers", "internal"))?;
+        let linked = self.tables.write("stock.warehouse", &[id], &row(json!({"int_type_id": internal})), self.now);
+        linked.map_err(|fault| refused("stock.warehouse", fault))?;
         Ok(())
     }
 
