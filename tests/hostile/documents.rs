@@ -79,7 +79,7 @@ async fn run(fortress: &Fortress, prefix: &str, caller: &str) -> Result<(Tally, 
         ("STEWARD_RUN", format!("{prefix}-{caller}")),
         ("STEWARD_TALLY", tally.display().to_string()),
     ]);
-    let patience = Duration::from_secs(if std::env::var_os("HOSTILE_EXAMPLES").is_some() { 7200 } else { 300 });
+    let patience = Duration::from_secs(if std::env::var_os("HOSTILE_EXAMPLES").is_some() { 7200 } else { 900 });
     let found = program.run(patience).await.err().map(|error| format!("{prefix} as {caller}: {error:#}"));
     let text = fs::read_to_string(&tally).with_context(|| format!("no tally: {found:?}"))?;
     Ok((serde_json::from_str(&text)?, found))
