@@ -139,13 +139,3 @@ fn the_case_that_n8n_could_not_be_told_of_begins_when_it_is_back() -> Result<()>
         Ok(())
     })
 }
-
-/// Whoever runs n8n is told of what broke there, although Steward has made up for it.
-#[test]
-fn the_case_of_a_crash_is_an_exception_with_an_owner() -> Result<()> {
-    case(async |bed| {
-        let exception = bed.exception("workflow_failed", "low-stock triage failed", PACE.patience).await?;
-        ensure!(exception["owner"] == "operator", "owned by {}", exception["owner"]);
-        Ok(())
-    })
-}
