@@ -18,7 +18,7 @@ use chassis::{
 };
 use contracts::{EventPayload, events::StockRanLow};
 use serde_json::{Value, json};
-use testkit::{Postgres, RabbitMq, Scratch, eventually, require};
+use testkit::{Scratch, borrow_database, borrow_virtual_host, eventually, require};
 
 /// What the far end saw, and what it is told to answer.
 #[derive(Default)]
@@ -100,11 +100,11 @@ struct Bed {
     running: Running,
     clock: Clock,
     far_end: Arc<FarEnd>,
-    _parts: Vec<Box<dyn std::any::Any + Send>>,
+    _folder: Option<Scratch>,
 }
 
 impl Bed {
-    async fn start(settings: &str, parts: Vec<Box<dyn std::any::Any + Send>>) -> Self {
+    async fn start(settings: &str, folder: Option<Scratch>) -> Self {
         testkit::install_tls_provider();
         let far_end = Arc::new(FarEnd::default());
         let service = Service::new("probe", "Probe", "A service for the tests of the chassis.")
@@ -114,23 +114,20 @@ impl Bed {
         let clock = Clock::manual("2026-11-23T08:00:00Z".parse().unwrap());
         let options = HostOptions { clock: clock.clone(), ..HostOptions::default() };
         let running = host::start(vec![service], &settings, options).await.unwrap();
-        Self { running, clock, far_end, _parts: parts }
+        Self { running, clock, far_end, _folder: folder }
     }
 
     /// SQLite and the bus in process.
     async fn laptop() -> Self {
         let folder = Scratch::new("chassis").unwrap();
         let settings = format!("store: {{data_dir: '{}'}}", folder.path().display());
-        Self::start(&settings, vec![Box::new(folder)]).await
+        Self::start(&settings, Some(folder)).await
     }
 
     /// PostgreSQL and RabbitMQ.
     async fn cluster() -> Self {
-        let postgres = Postgres::start().await.unwrap();
-        let rabbit = RabbitMq::start().await.unwrap();
-        let url = postgres.create_database("probe").await.unwrap();
-        let settings = format!("store: {{url: '{url}'}}\nbus: {{url: '{}'}}", rabbit.url());
-        Self::start(&settings, vec![Box::new(postgres), Box::new(rabbit)]).await
+        let (store, bus) = (borrow_database().await.unwrap(), borrow_virtual_host().await.unwrap());
+        Self::start(&format!("store: {{url: '{store}'}}\nbus: {{url: '{bus}'}}"), None).await
     }
 
     fn cx(&self) -> &Cx {
@@ -159,12 +156,6 @@ impl Bed {
         let mut reader = self.cx().store().read().await.unwrap();
         let (count,): (i64,) = sqlx::query_as(sql).fetch_one(&mut *reader).await.unwrap();
         count
-    }
-
-    async fn instant(&self, sql: &'static str) -> Option<jiff::Timestamp> {
-        let mut reader = self.cx().store().read().await.unwrap();
-        let (micros,): (Option<i64>,) = sqlx::query_as(sql).fetch_one(&mut *reader).await.unwrap();
-        chassis::store::instant_opt(micros)
     }
 
     async fn until(&self, what: &str, wanted: i64, sql: &'static str) {
@@ -286,43 +277,4 @@ async fn the_laws_hold_on_sqlite_and_in_process() {
 async fn the_laws_hold_on_postgresql_and_rabbitmq() {
     require!(Postgres, RabbitMq);
     all_laws(Bed::cluster().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_effect_that_keeps_failing_uses_up_the_schedule_and_is_given_up() {
-    let bed = Bed::laptop().await;
-    let failures = (0..10).map(|_| Attempt::retry("503")).collect();
-    bed.far_end.answers("down", failures);
-    bed.promise("down", "x").await;
-    eventually(Duration::from_secs(20), "given up", async || {
-        // Only while it rests: a jump over a running attempt's claim would be a replica that hung for an hour.
-        let rests =
-            "SELECT MIN(next_attempt_at) FROM outbox WHERE about = 'down/x' AND claim IS NULL AND state = 'pending'";
-        if bed.instant(rests).await.is_some_and(|next| next > bed.clock.now()) {
-            bed.clock.advance(Duration::from_secs(3600));
-        }
-        match bed.count("SELECT COUNT(*) FROM outbox WHERE about = 'down/x' AND state = 'dead'").await {
-            1 => Ok(()),
-            _ => anyhow::bail!("{:?}", bed.far_end.calls("down")),
-        }
-    })
-    .await;
-    assert_eq!(bed.far_end.calls("down").len(), 7, "seven attempts, and none after it was given up");
-    bed.running.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_coalesced_effect_is_added_once_until_it_is_attempted() {
-    let bed = Bed::laptop().await;
-    let mut tx = bed.cx().store().begin().await.unwrap();
-    let later = tx.now() + Duration::from_secs(1);
-    let effect = || NewEffect::new("ship", "quick", &json!({})).unwrap().coalesce("quick").not_before(later);
-    let first = tx.effect(effect()).await.unwrap();
-    let second = tx.effect(effect()).await.unwrap();
-    assert_eq!(first, second);
-    tx.commit().await.unwrap();
-    bed.until("done", 1, "SELECT COUNT(*) FROM outbox WHERE order_key = 'quick' AND state = 'done'").await;
-    let third = bed.promise("quick", "again").await;
-    assert_ne!(first, third);
-    bed.running.shutdown().await;
 }

@@ -149,6 +149,22 @@ async fn the_stated_limits_are_the_defaults_and_a_body_of_one_mebibyte_passes() 
     desk.replica.running.shutdown().await;
 }
 
+async fn one_is_looked_at_and_discarded(desk: &Desk, id: &str) {
+    let letter = desk.get(&format!("/probe/v1/dead-letters/{id}")).await;
+    let seen = ["cause", "side", "about", "attempts", "payload"].map(|field| letter[field].clone());
+    assert_eq!(seen, [json!("no such place"), json!("outbox"), json!("unwanted"), json!(1), json!({})]);
+    let path = format!("/dead-letters/{id}/discard");
+    let (why, _) = desk.post(&path, "d0", json!({"reason": ""})).await;
+    assert_eq!(why, StatusCode::UNPROCESSABLE_ENTITY, "a reason is asked for");
+    for answer in ["first", "again"] {
+        let (status, body) = desk.post(&path, "d", json!({"reason": "it was sold elsewhere"})).await;
+        assert_eq!((status.as_u16(), &body["state"]), (202, &json!("discarded")), "{answer}");
+    }
+    assert_eq!(desk.get(&format!("/probe/v1/dead-letters/{id}")).await["status"], json!(404));
+    let audited = "SELECT COUNT(*) FROM audit WHERE verb = 'dead_letter.discarded' AND details LIKE '%elsewhere%'";
+    assert_eq!(desk.replica.count(audited).await, 1);
+}
+
 async fn a_dead_letter_is_seen_counted_replayed_and_done(ground: Ground) {
     let healed = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let health = Arc::clone(&healed);
@@ -158,7 +174,9 @@ async fn a_dead_letter_is_seen_counted_replayed_and_done(ground: Ground) {
     });
     let desk = Desk::open(ground, service().executor(Arc::new(ship))).await;
     let id = desk.replica.promise("order").await;
-    desk.replica.until(STEP, "dead", 1, "SELECT COUNT(*) FROM outbox WHERE state = 'dead'").await;
+    let unwanted = desk.replica.promise("unwanted").await;
+    desk.replica.until(STEP, "dead", 2, "SELECT COUNT(*) FROM outbox WHERE state = 'dead'").await;
+    one_is_looked_at_and_discarded(&desk, &unwanted).await;
     let mut tx = desk.replica.begin().await;
     let next_year = tx.now() + Duration::from_secs(365 * 24 * 3600);
     tx.effect(effect("later").not_before(next_year)).await.unwrap();

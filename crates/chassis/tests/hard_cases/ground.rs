@@ -1,6 +1,10 @@
 //! What a service is hosted on, and a service whose far end and handler do what a test says.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chassis::{
@@ -12,12 +16,12 @@ use chassis::{
 use contracts::{EventPayload, events::StockRanLow};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use testkit::{Postgres, RabbitMq, Scratch, eventually};
+use testkit::{Scratch, borrow_database, borrow_virtual_host, eventually};
 
-/// Servers or folders, and the settings that lead to them.
+/// A folder or borrowed servers, and the settings that lead to them.
 pub(crate) struct Ground {
     settings: String,
-    parts: Vec<Arc<dyn Any + Send + Sync>>,
+    folder: Option<Arc<Scratch>>,
 }
 
 impl Ground {
@@ -25,24 +29,19 @@ impl Ground {
     pub(crate) fn laptop() -> Self {
         let folder = Scratch::new("chassis").unwrap();
         let settings = format!("store: {{data_dir: '{}'}}", folder.path().display());
-        Self { settings, parts: vec![Arc::new(folder)] }
+        Self { settings, folder: Some(Arc::new(folder)) }
     }
 
     /// PostgreSQL and the bus in process: for what is about the store alone.
     pub(crate) async fn postgres() -> Self {
-        let postgres = Postgres::start().await.unwrap();
-        let url = postgres.create_database("probe").await.unwrap();
-        Self { settings: format!("store: {{url: '{url}'}}"), parts: vec![Arc::new(postgres)] }
+        let url = borrow_database().await.unwrap();
+        Self { settings: format!("store: {{url: '{url}'}}"), folder: None }
     }
 
     /// PostgreSQL and RabbitMQ. Also answers with the broker's URL.
     pub(crate) async fn cluster() -> (Self, String) {
-        let mut ground = Self::postgres().await;
-        let rabbit = RabbitMq::start().await.unwrap();
-        let url = rabbit.url();
-        ground.settings = format!("{}\nbus: {{url: '{url}'}}", ground.settings);
-        ground.parts.push(Arc::new(rabbit));
-        (ground, url)
+        let url = borrow_virtual_host().await.unwrap();
+        (Self::postgres().await.with(&format!("bus: {{url: '{url}'}}")), url)
     }
 
     pub(crate) fn with(mut self, settings: &str) -> Self {
@@ -57,7 +56,7 @@ impl Ground {
         let clock = Clock::manual("2026-11-23T08:00:00Z".parse().unwrap());
         let options = HostOptions { clock: clock.clone(), ..HostOptions::default() };
         let running = host::start(vec![service], &settings, options).await.unwrap();
-        Replica { running, clock, _ground: self.parts.clone() }
+        Replica { running, clock, _folder: self.folder.clone() }
     }
 }
 
@@ -65,7 +64,7 @@ pub(crate) struct Replica {
     pub(crate) running: Running,
     pub(crate) clock: Clock,
     /// What it stands on lasts as long as it does.
-    _ground: Vec<Arc<dyn Any + Send + Sync>>,
+    _folder: Option<Arc<Scratch>>,
 }
 
 impl Replica {
@@ -136,6 +135,9 @@ pub(crate) struct Ship {
     /// Called with the effect claimed and not yet attempted.
     pub(crate) look: Look,
     pub(crate) concurrency: usize,
+    pub(crate) kind: EffectKind,
+    /// What a probe finds, by the effect's id.
+    pub(crate) found: Arc<Mutex<HashMap<String, Value>>>,
 }
 
 impl Ship {
@@ -148,6 +150,8 @@ impl Ship {
             settle: Arc::new(|_| Ok(())),
             look: Arc::new(|_| {}),
             concurrency: 4,
+            kind: EffectKind::IdempotentPeer,
+            found: Arc::default(),
         }
     }
 }
@@ -158,7 +162,10 @@ impl Executor for Ship {
         "ship"
     }
     fn kind(&self) -> EffectKind {
-        EffectKind::IdempotentPeer
+        self.kind
+    }
+    async fn probe(&self, _: &Cx, effect: &Effect) -> Result<Option<Value>, Attempt> {
+        Ok(self.found.lock().unwrap().get(&effect.id).cloned())
     }
     fn concurrency(&self) -> usize {
         self.concurrency
