@@ -24,8 +24,8 @@ fn a_database_that_dies_in_mid_transaction_loses_and_doubles_nothing() -> Result
                 } else {
                     postgres.stop_at_once().await?
                 }
-                // Long enough that every probe meets it once.
-                sleep(chance.millis(1500, 3000)).await;
+                // Once so long that no probe can wait for the end of it.
+                sleep(if round == 0 { Duration::from_secs(8) } else { chance.millis(500, 2000) }).await;
                 postgres.start_again().await?;
             }
             Ok(())

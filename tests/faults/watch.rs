@@ -79,6 +79,7 @@ impl Watch {
                 ensure!(waiting == "0 0", "in {service}'s outbox and inbox wait {waiting}");
             }
             let queues = ground.rabbitmq.lock().await.queues().await?;
+            ensure!(queues.contains_key("steward.notify"), "these are not our queues: {queues:?}");
             ensure!(queues.values().all(|messages| *messages == 0), "in RabbitMQ wait {queues:?}");
             for (service, url) in &ground.addresses {
                 let (status, told) = readiness(ground, url).await?;

@@ -64,6 +64,15 @@ async fn postgres_keeps_commits_over_a_restart_and_a_kill_and_leaves_nothing() -
     postgres.kill9();
     ensure!(!is_open(postgres.port()).await, "it survived kill -9");
     postgres.start_again().await?;
+    let open = Program::new(Tool::Postgres.find().context("not installed")?.with_file_name("psql"));
+    let open = open.args([&url, "-c", "BEGIN; INSERT INTO stock VALUES ('milk'); SELECT pg_sleep(60)"]);
+    let (cut, stopped) = tokio::join!(open.run(SOON), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        postgres.stop_at_once().await
+    });
+    stopped?;
+    ensure!(cut.is_err(), "a transaction outlived the server");
+    postgres.start_again().await?;
     assert_eq!(psql(&url, "SELECT string_agg(sku, ',') FROM stock").await?, "tea,jam");
     let port = postgres.port();
     drop(postgres);
@@ -84,6 +93,16 @@ async fn rabbitmq_keeps_its_data_over_a_stop_and_a_kill_and_leaves_nothing() -> 
     rabbitmq.start_again().await?;
     let hosts = rabbitmq.ctl(&["-q", "list_vhosts"]).await?;
     ensure!(hosts.contains("shop") && hosts.contains("warehouse"), "virtual hosts: {hosts}");
+    for (raised, alarms) in [(true, "memory"), (false, "[]")] {
+        rabbitmq.alarm(raised).await?;
+        let raised = async || {
+            let now = rabbitmq.ctl(&["eval", "rabbit_alarm:get_alarms()."]).await?;
+            ensure!(now.contains(alarms), "its alarms are {now}");
+            Ok(())
+        };
+        eventually(SOON, "the alarm is raised, and cleared again", raised).await;
+    }
+    ensure!(rabbitmq.queues().await?.is_empty(), "there are queues that nobody declared");
     let port = rabbitmq.port();
     drop(rabbitmq);
     assert_gone(port).await
@@ -145,6 +164,28 @@ async fn the_smtp_sink_reads_a_link_out_of_a_quoted_printable_mail() -> Result<(
         Ok(())
     })
     .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_held_receipt_comes_after_the_mail_is_kept() -> Result<()> {
+    let sink = SmtpSink::start().await?;
+    sink.hold_receipts(SOON);
+    let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, sink.port())).await?;
+    let envelope = "EHLO me\r\nMAIL FROM:<bounce@example.test>\r\nRCPT TO:<ann@example.test>\r\nDATA\r\n";
+    client.write_all(format!("{envelope}{MAIL}.\r\n").as_bytes()).await?;
+    sink.wait_for(|mail| mail.subject.contains("tea"), SOON).await?;
+    let mut heard = [0; 4096];
+    let read = tokio::time::timeout(Duration::from_millis(300), async {
+        let mut told = String::new();
+        while let Ok(read @ 1..) = client.read(&mut heard).await {
+            told.push_str(&String::from_utf8_lossy(&heard[..read]));
+            ensure!(!told.contains("250 kept"), "the receipt came with the mail");
+        }
+        Ok(())
+    });
+    ensure!(read.await.is_err(), "the sink hung up");
+    assert_eq!(sink.count(), 1);
     Ok(())
 }
 

@@ -88,6 +88,9 @@ impl RabbitBus {
     async fn publish_batch(&self, events: &[Envelope]) -> Result<Vec<Result<(), PublishError>>, lapin::Error> {
         let mut session = self.publisher.lock().await;
         let channel = match session.as_ref() {
+            // It reads nothing from us until the alarm is over; what we send meanwhile would only pile up, and a new
+            // connection would be one more that it does not read from.
+            Some((connection, _)) if is_blocked(connection) => return Err(blocked()),
             Some((connection, channel)) if connection.status().connected() => channel.clone(),
             _ => {
                 let connecting = async {
@@ -107,6 +110,7 @@ impl RabbitBus {
         });
         match sent.await {
             Ok(confirms) => Ok(confirms.into_iter().map(judge).collect()),
+            Err(_) if session.as_ref().is_some_and(|(connection, _)| is_blocked(connection)) => Err(blocked()),
             Err(error) => {
                 *session = None;
                 Err(error)
@@ -174,6 +178,16 @@ impl Inflow {
             }
         }
     }
+}
+
+/// The broker has told us (`connection.blocked`) that it takes nothing more for now.
+fn is_blocked(connection: &Connection) -> bool {
+    let status = connection.status();
+    status.connected() && status.blocked()
+}
+
+fn blocked() -> lapin::Error {
+    std::io::Error::other("RabbitMQ blocks who publishes: a resource alarm (memory or disk) stands").into()
 }
 
 /// lapin has no timeouts of its own, and an answer may never come (its issues 245, 246, 409).

@@ -18,8 +18,9 @@ use crate::{bus::Bus, clock::Clock, cx::Cx, housekeeping, telemetry::Metrics};
 
 /// How often the gauges are read from the stores.
 const GAUGES: Duration = Duration::from_secs(5);
-/// How long a store may take to answer a probe. Whoever probes does not wait long, and should hear the reason.
-const PING: Duration = Duration::from_secs(2);
+/// How long a store may take to answer a probe: a little longer than it may take to give a connection, whose error says
+/// more, and less than the 6 s that the probe in `deploy/` waits.
+const PING: Duration = Duration::from_millis(5500);
 
 #[derive(Clone)]
 pub(super) struct Health {
@@ -155,7 +156,7 @@ async fn silence(cx: &Cx) -> Option<String> {
     match tokio::time::timeout(PING, tokio::spawn(async move { store.ping().await })).await {
         Ok(Ok(answer)) => answer.err().map(|error| crate::chain(&error)),
         Ok(Err(panic)) => Some(panic.to_string()),
-        Err(_) => Some(format!("no answer within {} s", PING.as_secs())),
+        Err(_) => Some(format!("no answer within {PING:?}")),
     }
 }
 
