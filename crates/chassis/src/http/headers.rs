@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use utoipa::{
     IntoParams,
     openapi::{
@@ -182,7 +182,7 @@ impl FromRequest for IfMatch {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(one_header(request, header::IF_MATCH.as_str()).and_then(Self::parse))
+        ready(one_header(request, Self::NAME).and_then(Self::parse))
     }
 }
 

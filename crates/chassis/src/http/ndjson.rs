@@ -183,21 +183,26 @@ impl Lines {
     async fn batch(&mut self) -> Result<Vec<Numbered>, ApiError> {
         let mut batch = Vec::new();
         loop {
-            while batch.len() < BATCH
+            let mut seen = 0;
+            while seen < BATCH
                 && let Some(line) = self.cut()
             {
+                seen += 1;
                 batch.extend(line);
             }
             if !batch.is_empty() || self.state == State::Ended {
                 return Ok(batch);
             }
+            // Lines that are passed over bring no batch and so no pause: without this, who sends them without end has
+            // the worker for himself.
+            tokio::task::yield_now().await;
+            if seen > 0 {
+                continue;
+            }
             match self.payload.next().await {
                 Some(chunk) => {
                     let chunk = chunk.map_err(|error| ApiError::malformed(error.to_string()))?;
                     self.buffer.extend_from_slice(&chunk);
-                    // Lines that are passed over bring no batch and so no pause: without this, who sends them without
-                    // end has the worker for himself.
-                    tokio::task::yield_now().await;
                 }
                 None => {
                     // The last line may lack its end.
