@@ -34,7 +34,7 @@ fn a_database_that_dies_in_mid_transaction_loses_and_doubles_nothing() -> Result
         let red = |service: &&str| {
             seen.red.get(service).is_some_and(|reasons| reasons.iter().any(|reason| reason.contains("store: ")))
         };
-        ensure!(SERVICES.iter().all(|service| red(service)), "not everybody told why it was red: {seen}");
+        ensure!(SERVICES.iter().all(red), "not everybody told why it was red: {seen}");
         Ok(())
     })
 }
