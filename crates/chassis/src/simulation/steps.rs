@@ -148,9 +148,7 @@ impl World {
 
     /// The replicas that crashed since the last look. What is left of them gets no further than its next step.
     pub(super) fn crashed(&self) -> BTreeSet<usize> {
-        let mut state = self.state();
-        let crashed = std::mem::take(&mut state.crashed);
-        crashed
+        std::mem::take(&mut self.state().crashed)
     }
 
     pub(super) fn one_in(&self, n: u32) -> bool {
