@@ -48,9 +48,9 @@ fn a_broker_that_is_stopped_killed_and_cut_off_loses_and_doubles_nothing() -> Re
 /// Connections that the broker holds, by the name that a service gave to each.
 async fn connections(ground: &Ground) -> Result<BTreeMap<String, usize>> {
     let rabbitmq = ground.rabbitmq.lock().await;
-    let list = rabbitmq.ctl(&["-q", "--no-table-headers", "list_connections", "user_provided_name"]).await?;
+    let list = rabbitmq.ctl(&["-q", "--no-table-headers", "list_connections", "client_properties"]).await?;
     let mut counts = BTreeMap::new();
-    for name in list.lines().map(str::trim).filter(|name| !name.is_empty()) {
+    for name in list.lines().filter_map(|line| line.split('"').find(|part| part.starts_with("steward."))) {
         *counts.entry(name.to_owned()).or_default() += 1;
     }
     Ok(counts)
@@ -61,6 +61,11 @@ fn a_broker_under_alarm_and_one_that_never_confirms_lose_and_double_nothing() ->
     case(async |ground: &Arc<Ground>| {
         let silent = async {
             sleep(Duration::from_secs(1)).await;
+            // What is published arrives, and nobody hears of it.
+            ground.wire.stall(Way::ToClient);
+            sleep(NO_CONFIRM).await;
+            ground.wire.resume();
+            sleep(Duration::from_secs(1)).await;
             ground.rabbitmq.lock().await.alarm(true).await?;
             sleep(NO_CONFIRM * 2).await;
             let held = connections(ground).await?;
@@ -68,11 +73,6 @@ fn a_broker_under_alarm_and_one_that_never_confirms_lose_and_double_nothing() ->
             // One of each replica; those that were given up would stay until the broker reads again.
             ensure!(held.values().all(|count| *count <= 2), "connections pile up under the alarm: {held:?}");
             ensure!(held.contains_key("steward.supply.publisher"), "these are not our connections: {held:?}");
-            sleep(Duration::from_secs(1)).await;
-            // What is published arrives, and nobody hears of it.
-            ground.wire.stall(Way::ToClient);
-            sleep(NO_CONFIRM).await;
-            ground.wire.resume();
             Ok(())
         };
         let seen = Stream("ALARM").under(ground, Duration::from_secs(25), silent).await?;
