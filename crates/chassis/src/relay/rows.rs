@@ -63,7 +63,7 @@ macro_rules! claim_sql {
             "AND (p.state = 'pending' OR p.state = 'dead') AND CASE WHEN p.state = 'dead' THEN $5 ELSE 1 END = 1 LIMIT 1) IS NULL ",
             "ORDER BY o.seq + 0 LIMIT $6",
             $lock,
-            ") UPDATE outbox SET claim = $1, claimed_until = $2, attempts = attempts + 1, ",
+            ") UPDATE outbox SET claim = $1, claimed_until = $2, attempts = attempts + 1, coalescing = 0, ",
             "doubts = doubts + CASE WHEN claim IS NULL THEN 0 ELSE 1 END WHERE seq ",
             $one_of,
             " RETURNING seq, id, order_key, about, payload, traceparent, correlation_id, causation_id, attempts, ",
@@ -171,9 +171,9 @@ impl Row {
     pub(crate) async fn unclaim(&self, tx: &mut Tx, next: Timestamp) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE outbox SET claim = NULL, claimed_until = NULL, attempts = attempts - 1, next_attempt_at = $1, \
-             coalesce_key = CASE WHEN EXISTS (SELECT 1 FROM outbox twin WHERE twin.destination = outbox.destination \
-             AND twin.coalesce_key = outbox.coalesce_key AND twin.state = 'pending' AND twin.attempts = 0) THEN NULL \
-             ELSE coalesce_key END WHERE seq = $2 AND claim = $3",
+             coalescing = CASE WHEN coalesce_key IS NULL OR EXISTS (SELECT 1 FROM outbox twin \
+             WHERE twin.destination = outbox.destination AND twin.coalesce_key = outbox.coalesce_key \
+             AND twin.state = 'pending' AND twin.coalescing = 1) THEN 0 ELSE 1 END WHERE seq = $2 AND claim = $3",
         )
         .bind(micros(next))
         .bind(self.seq)

@@ -100,12 +100,13 @@ impl Dialect {
         })
     }
 
-    /// Migration text with the tokens replaced.
+    /// Migration text with the tokens replaced. What follows `-- postgres: ` is a comment to SQLite.
     pub(super) fn adapt(self, migration: &str) -> String {
-        migration.replace(
+        let keyed = migration.replace(
             "AUTO_KEY",
             self.pick("INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
-        )
+        );
+        keyed.replace(self.pick("-- sqlite: ", "-- postgres: "), "")
     }
 }
 

@@ -46,7 +46,8 @@ struct OutboxRow {
 
 impl OutboxRow {
     const COLUMNS: &'static str = "outbox (id, kind, destination, order_key, about, payload, traceparent, \
-         correlation_id, causation_id, coalesce_key, at_stake_minor, at_stake_currency, next_attempt_at, created_at)";
+         correlation_id, causation_id, coalesce_key, coalescing, at_stake_minor, at_stake_currency, next_attempt_at, \
+         created_at)";
 
     fn bind<'q>(statement: rows::Statement<'q>, row: &'q Self) -> rows::Statement<'q> {
         statement
@@ -60,6 +61,7 @@ impl OutboxRow {
             .bind(row.trace.correlation_id.as_deref())
             .bind(row.trace.causation_id.as_deref())
             .bind(row.coalesce_key.as_deref())
+            .bind(i64::from(row.coalesce_key.is_some()))
             .bind(row.at_stake.as_ref().map(|money| money.minor))
             .bind(row.at_stake.as_ref().map(|money| money.currency.as_str()))
             .bind(row.next_attempt_at)
@@ -306,7 +308,7 @@ impl Tx {
         let insert = format!(
             "INSERT INTO {} VALUES {} ON CONFLICT DO NOTHING",
             OutboxRow::COLUMNS,
-            rows::placeholders(&[None; 14], 1, 0)
+            rows::placeholders(&[None; 15], 1, 0)
         );
         for _ in 0..COALESCE_TRIES {
             let statement = OutboxRow::bind(sqlx::query(AssertSqlSafe(insert.clone())), &row);
@@ -315,8 +317,8 @@ impl Tx {
             }
             // Shared: two who coalesce need not wait for each other, only the relay's claim must pass over the row.
             let select = self.dialect().pick(
-                "SELECT id FROM outbox WHERE destination = $1 AND coalesce_key = $2 AND state = 'pending' AND attempts = 0",
-                "SELECT id FROM outbox WHERE destination = $1 AND coalesce_key = $2 AND state = 'pending' AND attempts = 0 \
+                "SELECT id FROM outbox WHERE destination = $1 AND coalesce_key = $2 AND state = 'pending' AND coalescing = 1",
+                "SELECT id FROM outbox WHERE destination = $1 AND coalesce_key = $2 AND state = 'pending' AND coalescing = 1 \
                  FOR SHARE",
             );
             let existing: Option<(String,)> = sqlx::query_as(select)
