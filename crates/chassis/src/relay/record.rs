@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Attempt, Executor, RelayTools, Row, Settled,
+    Attempt, EffectKind, Executor, RelayTools, Row, Settled,
     effects::{Ended, Ending},
     events::announce,
 };
@@ -133,7 +133,10 @@ impl Recorder {
                 }
                 Ending::Attempted(Err(attempt)) => self.failed(&mut tx, ended, attempt, &mut labels).await?,
                 Ending::Lost(cause) => {
-                    self.failed(&mut tx, ended, &Attempt::retry(cause.as_str()), &mut labels).await?
+                    // The peer may be at it still, and would answer a probe with no.
+                    let patience = (executor.kind() == EffectKind::Probeable).then(|| executor.timeout());
+                    let retry = Attempt::Retry { cause: cause.clone(), after: patience };
+                    self.failed(&mut tx, ended, &retry, &mut labels).await?
                 }
             };
             if let Some((label, settled)) = settled {

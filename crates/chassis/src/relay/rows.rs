@@ -121,7 +121,8 @@ impl Row {
             done.extend(seqs.into_iter().map(|(seq,)| seq));
         }
         // "Somebody else" may be the same process, and both its claims of the row in one batch.
-        let is_latest = |row: &Self| ended.iter().all(|(other, _)| other.seq != row.seq || other.attempts <= row.attempts);
+        let is_latest =
+            |row: &Self| ended.iter().all(|(other, _)| other.seq != row.seq || other.attempts <= row.attempts);
         Ok(ended.iter().map(|(row, _)| done.contains(&row.seq) && is_latest(row)).collect())
     }
 

@@ -15,7 +15,8 @@ pub struct MigrationText {
     pub sql: &'static str,
 }
 
-const OWN: &[MigrationText] = crate::migrations!["0001_reliable_path", "0002_tidy_inbox", "0003_claim_in_order", "0004_cheap_updates"];
+const OWN: &[MigrationText] =
+    crate::migrations!["0001_reliable_path", "0002_tidy_inbox", "0003_claim_in_order", "0004_cheap_updates"];
 
 pub(super) async fn run(pool: &AnyPool, dialect: Dialect, service: &[MigrationText]) -> Result<(), StoreError> {
     let migrations = OWN.iter().chain(service).map(|text| {
