@@ -18,6 +18,8 @@ use crate::store;
 
 /// Name of the executor.
 pub(crate) const NAME: &str = "odoo.transfer";
+/// State of a transfer that a person has called off.
+const CANCELLED: &str = "cancel";
 
 /// What was granted, with Odoo's names as they were when it was accepted.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,12 +86,16 @@ impl Executor for Transfer {
         let found = async {
             let client = self.0.client(cx.clock()).await?;
             let found = client.find_transfer(&origin(effect)).await?;
-            if let Some(picking) = &found {
+            if let Some(picking) = found.as_ref().filter(|picking| picking.state != CANCELLED) {
                 write_note(&client, effect, &order, picking).await?;
             }
             Ok(found)
         };
         match found.await {
+            // A person's no: neither is anything on its way, nor is it for us to draft it again.
+            Ok(Some(picking)) if picking.state == CANCELLED => {
+                Err(Attempt::refused(format!("{} was cancelled in Odoo", picking.name)))
+            }
             Ok(Some(picking)) => result(cx, &order, &picking).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(self.0.explain(error).await),

@@ -147,7 +147,7 @@ async fn an_odoo_that_fails_twice_ends_with_one_picking() {
 }
 
 /// As after a crash between Odoo's answer and our commit.
-async fn do_again(bed: &Bed, id: &str) {
+async fn send_again(bed: &Bed, id: &str) {
     let mut tx = bed.cx().store().begin().await.unwrap();
     sqlx::query("UPDATE outbox SET state = 'pending', attempts = 0, claim = NULL, claimed_until = NULL WHERE id = $1")
         .bind(id)
@@ -155,6 +155,10 @@ async fn do_again(bed: &Bed, id: &str) {
         .await
         .unwrap();
     tx.commit().await.unwrap();
+}
+
+async fn do_again(bed: &Bed, id: &str) {
+    send_again(bed, id).await;
     let done = format!("SELECT COUNT(*) FROM outbox WHERE id = '{id}' AND state = 'done'");
     bed.until("it is done again", async |bed| bed.number(done.clone()).await == 1).await;
 }
@@ -199,6 +203,25 @@ async fn an_answer_that_got_lost_is_looked_for_and_not_drafted_over() {
     let (_, shown) = bed.get(&format!("/operations/{id}")).await;
     assert_eq!((&shown["result"]["odoo_id"], &shown["result"]["quantity"]), (&json!(picking), &json!(20.0)));
     assert_eq!(bed.odoo.pickings().len(), 1);
+}
+
+/// Nothing is on its way, so nobody may be told that something is.
+#[actix_web::test]
+async fn a_draft_that_a_person_cancelled_is_no_success() {
+    let bed = Bed::start().await;
+    let grant = bed.grant(|_| {}).await;
+    let (status, operation) = bed.transfer("key-1", 24.0, Some(&grant), Some(10)).await;
+    assert_eq!(status, 200, "{operation}");
+    let id = operation["id"].as_str().unwrap();
+    let picking = bed.odoo.pickings()[0]["id"].as_i64().unwrap();
+    let cancelled = json!({"state": "cancel"}).as_object().unwrap().clone();
+    bed.odoo.person_writes("stock.picking", picking, cancelled).unwrap();
+    send_again(&bed, id).await;
+    let dead = format!("SELECT COUNT(*) FROM outbox WHERE id = '{id}' AND state = 'dead'");
+    bed.until("it is given up", async |bed| bed.number(dead.clone()).await == 1).await;
+    let (_, shown) = bed.get(&format!("/operations/{id}")).await;
+    assert!(shown["cause"].as_str().unwrap().contains("cancelled"), "{shown}");
+    assert_eq!(bed.odoo.pickings().len(), 1, "nor is it drafted behind that person's back");
 }
 
 #[actix_web::test]
