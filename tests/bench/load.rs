@@ -92,8 +92,9 @@ pub(crate) async fn drive(
     Ok(Outcome { per_second, latencies })
 }
 
-/// One connection, kept.
+/// One connection, kept for as long as the server keeps it.
 struct Client {
+    port: u16,
     stream: TcpStream,
     read: Vec<u8>,
 }
@@ -102,7 +103,7 @@ impl Client {
     async fn connect(port: u16) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, read: Vec::with_capacity(16 * 1024) })
+        Ok(Self { port, stream, read: Vec::with_capacity(16 * 1024) })
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<()> {
@@ -132,6 +133,9 @@ impl Client {
         }
         let success = text.split(' ').nth(1).is_some_and(|status| status.starts_with('2'));
         ensure!(success, "refused: {}", String::from_utf8_lossy(&self.read));
+        if header("connection:") == Some("close") {
+            *self = Self::connect(self.port).await?;
+        }
         Ok(())
     }
 

@@ -19,7 +19,7 @@ mod probe;
 mod report;
 mod rounds;
 
-use std::{path::Path, process::ExitCode, time::Instant};
+use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use testkit::{Tool, all_installed};
@@ -91,8 +91,10 @@ async fn bench(only: Vec<String>) -> Result<()> {
         say(&format!("    {:.0} s", began.elapsed().as_secs_f64()));
     }
     say(&format!("\n{}", report::table(&report.lines)));
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench.json");
-    report::write_json(&report.lines, &report.notes, &file)
+    // target/release/deps/bench-<hash>
+    let program = std::env::current_exe()?;
+    let target = program.ancestors().nth(3).context("the bench runs outside of a target folder")?;
+    report::write_json(&report.lines, &report.notes, &target.join("bench.json"))
 }
 
 #[expect(clippy::print_stdout, reason = "the table is what the program is for")]
