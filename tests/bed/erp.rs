@@ -16,7 +16,7 @@ use super::{Gateway, scene::Shop};
 
 pub enum Erp {
     Replayed(ReplayOdoo),
-    Real(RealOdoo),
+    Real(Box<RealOdoo>),
 }
 
 /// It stands behind the gateway, so that a test can see and delay single calls.
@@ -59,7 +59,7 @@ impl Erp {
             gateway.route(prefix, api.base_url());
         }
         let behind = gateway.base_url().to_owned();
-        Ok(Self::Real(RealOdoo { api, server: Mutex::new(server), behind, _postgres: postgres }))
+        Ok(Self::Real(Box::new(RealOdoo { api, server: Mutex::new(server), behind, _postgres: postgres })))
     }
 
     /// How Steward reaches it.

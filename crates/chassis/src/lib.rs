@@ -68,6 +68,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Waits a moment after a batch that was not full: under load the next one fills meanwhile and shares its commit among
+/// more; at rest nobody waits for it. Real time, whatever clock the service lives by.
+pub(crate) async fn linger(taken: usize, full: usize) {
+    if taken < full {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 /// Runs work that is not ours; a panic in it becomes its message. The loops that must never end call handlers,
 /// executors and jobs through this.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {

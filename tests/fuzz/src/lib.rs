@@ -8,8 +8,11 @@ mod http;
 mod secrets;
 mod wire;
 
+/// Reads bytes and panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// A target's name, which is also that of its folder of seeds, and the target.
-pub const TARGETS: [(&str, fn(&[u8])); 14] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("envelope", wire::envelope),
     ("body", wire::body),
     ("canonical", wire::canonical),

@@ -37,7 +37,7 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a connection with everything that is declared on it: a broker that is half gone may never answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages handled at the same time. One subject always goes the same lane, so its order is kept.
-const LANES: usize = 8;
+const LANES: usize = 4;
 /// Deliveries after which a message that kills its consumer is dead-lettered by the broker. Failures that we see
 /// ourselves never get there: they are counted in the inbox.
 const DELIVERY_LIMIT: i64 = 20;
@@ -314,6 +314,7 @@ fn lane(intake: Intake, stop: CancellationToken) -> Lane {
             if !take_and_ack(&intake, &waiting, &stop).await {
                 return;
             }
+            crate::linger(waiting.len(), TOGETHER).await;
             waiting.clear();
         }
     });

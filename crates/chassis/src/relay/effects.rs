@@ -8,7 +8,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
-use super::{Attempt, DeadHead, Effect, EffectKind, Executor, RelayTools, Row, record::Recorder};
+use super::{
+    Attempt, DeadHead, Effect, EffectKind, Executor, RelayTools, Row,
+    record::{BATCH, Recorder},
+};
 
 const POLL: Duration = Duration::from_millis(1000);
 
@@ -33,7 +36,7 @@ pub(super) enum Ending {
 pub(crate) async fn run(tools: RelayTools, executor: Arc<dyn Executor>, stop: CancellationToken) {
     let mut commits = tools.cx.store().outbox_commits().subscribe();
     let slots = Arc::new(Semaphore::new(executor.concurrency()));
-    let (ended, endings) = mpsc::channel(executor.concurrency());
+    let (ended, endings) = mpsc::channel(BATCH);
     let recorder = Recorder::new(tools.clone(), Arc::clone(&executor), stop.clone());
     let recorder = tokio::spawn(recorder.run(endings));
     while !stop.is_cancelled() {
@@ -44,8 +47,9 @@ pub(crate) async fn run(tools: RelayTools, executor: Arc<dyn Executor>, stop: Ca
             () = stop.cancelled() => break,
         };
         drop(slot);
-        let rows = claim(&tools, executor.as_ref(), slots.available_permits()).await;
-        let idle = rows.is_empty();
+        let free = slots.available_permits();
+        let rows = claim(&tools, executor.as_ref(), free).await;
+        let taken = rows.len();
         for row in rows {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             let (tools, executor, ended) = (tools.clone(), Arc::clone(&executor), ended.clone());
@@ -55,7 +59,9 @@ pub(crate) async fn run(tools: RelayTools, executor: Arc<dyn Executor>, stop: Ca
                 drop(slot);
             });
         }
-        if idle {
+        if taken > 0 {
+            crate::linger(taken, free).await;
+        } else {
             tokio::select! {
                 () = tools.cx.clock().sleep(POLL) => {}
                 _ = commits.changed() => {}

@@ -32,8 +32,9 @@ pub(crate) async fn run(tools: RelayTools, bus: Bus, stop: CancellationToken) {
                 failures = 0;
                 POLL
             }
-            Ok(Round::Moved) => {
+            Ok(Round::Moved(rows)) => {
                 failures = 0;
+                crate::linger(rows, BATCH).await;
                 continue;
             }
             // The broker is away. Nobody's attempts are used up by that; we wait and try one batch again.
@@ -56,7 +57,7 @@ pub(crate) async fn run(tools: RelayTools, bus: Bus, stop: CancellationToken) {
 
 enum Round {
     Idle,
-    Moved,
+    Moved(usize),
     BusAway,
 }
 
@@ -114,7 +115,7 @@ async fn conclude(
     for (row, _) in published {
         tools.cx.metrics().event_published(&row.about);
     }
-    Ok(if away { Round::BusAway } else { Round::Moved })
+    Ok(if away { Round::BusAway } else { Round::Moved(rows.len()) })
 }
 
 fn envelope(row: &Row, service: &str) -> Result<Envelope, StoreError> {

@@ -15,7 +15,7 @@ use super::{
 use crate::store::{StoreError, Tx};
 
 /// Ends written in one transaction.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 /// How often an end is written when the store answers and does not take it, or when the process is about to stop; a
 /// second apart. A store that does not answer is waited for: nobody else can claim the row meanwhile.
 const TRIES: u32 = 15;
@@ -52,9 +52,11 @@ impl Recorder {
     pub(super) async fn run(self, mut endings: mpsc::Receiver<Ended>) {
         let mut batch = Vec::with_capacity(BATCH);
         while endings.recv_many(&mut batch, BATCH).await > 0 {
+            let taken = batch.len();
             self.record(std::mem::take(&mut batch)).await;
             // The next of these order keys are claimable now.
             self.tools.cx.store().outbox_commits().send_modify(|n| *n += 1);
+            crate::linger(taken, BATCH).await;
         }
     }
 

@@ -55,7 +55,7 @@ impl<'r> FromRow<'r, AnyRow> for Owed {
 /// What is to be done about a silence.
 pub(crate) enum Overdue {
     /// The receiver may have died with the case in its hands: told again, as at first.
-    PushAgain(Owed),
+    PushAgain(Box<Owed>),
     /// A person has been told.
     Stalled,
 }
@@ -162,7 +162,7 @@ pub(crate) async fn chase(tx: &mut Tx, owed: &Owed) -> Result<Option<Overdue>, S
     if let Some(again) = again {
         let details = json!({"event": again.event, "push": again.pushes, "last_sign": again.last_sign});
         tx.audit(OURSELVES, "event.pushed_again", &format!("subscription:{}", again.subscription), details).await?;
-        return Ok(Some(Overdue::PushAgain(again)));
+        return Ok(Some(Overdue::PushAgain(Box::new(again))));
     }
     let given_up: Option<Owed> = sqlx::query_as(
         "DELETE FROM awaited WHERE subscription_id = $1 AND event_id = $2 AND due_at <= $3 AND pushes >= $4 RETURNING *",
