@@ -11,11 +11,9 @@ use serde_json::{Value, json};
 
 /// Open on purpose, with what an empty-handed caller gets: the published keys, and the pages behind signed links, whose
 /// link is the credential.
-const PUBLIC: [(&str, &str, u16); 4] = [
+const PUBLIC: [(&str, &str, u16); 3] = [
     ("get", "/approvals/.well-known/jwks.json", 200),
     ("get", "/approvals/decide/{token}", 403),
-    // A link preview asks for the head; it holds nothing of the request.
-    ("head", "/approvals/decide/{token}", 200),
     ("post", "/approvals/decide/{token}", 403),
 ];
 /// At the root, for probes, scrapers and readers of documents.
