@@ -68,11 +68,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// A moment between two batches.
+const LINGER: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// Waits a moment after a batch that was not full: under load the next one fills meanwhile and shares its commit among
 /// more; at rest nobody waits for it. Real time, whatever clock the service lives by.
 pub(crate) async fn linger(taken: usize, full: usize) {
     if taken < full {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(LINGER).await;
     }
 }
 

@@ -236,6 +236,7 @@ impl<'a> Scheduler<'a> {
     async fn run(mut self) -> Result<(), laws::Broken> {
         let world = Arc::clone(&self.ground.world);
         self.replace().await;
+        let mut lingered = false;
         for step in 0..PATIENCE {
             world.quiet().await;
             self.bury();
@@ -252,12 +253,20 @@ impl<'a> Scheduler<'a> {
                 continue;
             }
             match world.release_one() {
-                Turn::Moved => {}
+                Turn::Moved => lingered = false,
                 Turn::Stalled => self.stall().await,
                 Turn::NobodyWaits if healed && self.is_over().await => {
                     return laws::all(&self.observer, self.ground, &self.scenario).await;
                 }
-                Turn::NobodyWaits => self.let_pass(world.pick(&PAUSES)).await,
+                // Between two batches they linger for milliseconds, and not until the next leap of time.
+                Turn::NobodyWaits if !lingered => {
+                    lingered = true;
+                    tokio::time::advance(crate::LINGER).await;
+                }
+                Turn::NobodyWaits => {
+                    lingered = false;
+                    self.let_pass(world.pick(&PAUSES)).await;
+                }
             }
         }
         Err(format!("not at rest after {PATIENCE} steps: {}", laws::what_waits(&self.observer).await))
