@@ -107,6 +107,11 @@ impl Executor for Noted {
         EffectKind::IdempotentPeer
     }
 
+    /// As many as one claim and one record share; a real peer would be asked by fewer at a time.
+    fn concurrency(&self) -> usize {
+        64
+    }
+
     async fn perform(&self, _cx: &Cx, _effect: &Effect) -> Result<Value, Attempt> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(json!({"noted": true}))

@@ -22,8 +22,10 @@ use super::fortress::{Fortress, HOOK_SECRET};
 type Tally = BTreeMap<String, BTreeMap<String, u32>>;
 
 /// Operations that cannot succeed here, and why.
-const NOTHING_TO_SHOW: [(&str, &str); 1] =
-    [("/scoring/v1/", "scoring has no effects, so no operations and no dead letters")];
+const NOTHING_TO_SHOW: [(&str, &str); 2] = [
+    ("/scoring/v1/", "scoring has no effects, so no operations and no dead letters"),
+    ("/supply/v1/", "its Odoo takes everything, so nothing is given up"),
+];
 /// Of all requests that fit a document, those that must get through.
 const SHARE: f64 = 0.5;
 

@@ -92,6 +92,8 @@ def furnish():
     lines = "".join(json.dumps(line) + "\n" for line in observations())
     answer = call("POST", "/supply/v1/observations", data=lines, headers={"Content-Type": "application/x-ndjson"})
     assert answer.ok and '"problem"' not in answer.text, answer.text
+    answer = call("POST", "/scoring/v1/replenishment/score", N8N, json={"facts": facts()}, headers={"Idempotency-Key": fresh("score")})
+    assert answer.ok, answer.text
     # Several, because a destination that keeps refusing is given a rest.
     for nth in range(6):
         push = {"types": ["steward.exception.opened.v1"], "url": f"{DEAD_END}/push/{nth}"}

@@ -96,7 +96,7 @@ impl Home {
                 "secure_cookie": false},
             // This machine's own n8n and the fleet itself are what a laptop calls.
             "outgoing": {"allow": ["127.0.0.1", "localhost"], "callback_allow": [N8N, "http://localhost:5678"]},
-            "telemetry": {"log_format": "text", "log_filter": "warn"},
+            "telemetry": {"log_format": "text", "log_filter": "warn,lapin=off,actix_http=off"},
             "approvals": {
                 "directory_file": file("directory.yaml"),
                 "signing_key_file": file("secrets/grants.der"),
