@@ -80,6 +80,8 @@ async fn run(fortress: &Fortress, prefix: &str, caller: &str) -> Result<(Tally, 
         ("STEWARD_MAILS", fortress.folder.path().join("data/mails").display().to_string()),
         ("STEWARD_RUN", format!("{prefix}-{caller}")),
         ("STEWARD_TALLY", tally.display().to_string()),
+        // What an earlier run found must not decide what this one tries.
+        ("HYPOTHESIS_STORAGE_DIRECTORY", fortress.folder.path().join("hypothesis").display().to_string()),
     ]);
     let patience = Duration::from_secs(if std::env::var_os("HOSTILE_EXAMPLES").is_some() { 7200 } else { 900 });
     let found = program.run(patience).await.err().map(|error| format!("{prefix} as {caller}: {error:#}"));
