@@ -60,10 +60,12 @@ impl Fortress {
         Ok(fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?.trim().to_owned())
     }
 
-    /// What went wrong inside: a refusal of a caller is a warning, everything louder is ours.
+    /// What went wrong inside: a refusal of a caller is a warning, everything louder is ours. But for what the dead end
+    /// refuses, which is given up on purpose.
     pub(super) fn errors(&self) -> Vec<String> {
         let log = self.process.log();
-        log.lines().filter(|line| line.contains("ERROR") || line.contains("panicked")).map(str::to_owned).collect()
+        let loud = log.lines().filter(|line| line.contains("ERROR") || line.contains("panicked"));
+        loud.filter(|line| !line.contains("an effect was given up")).map(str::to_owned).collect()
     }
 }
 

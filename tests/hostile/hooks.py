@@ -6,6 +6,7 @@ that also fits the business; what fits no schema is sent as it was made.
 
 import atexit
 import collections
+import datetime
 import itertools
 import json
 import os
@@ -76,8 +77,10 @@ def observations():
              for place, region in ((STORE, "north"), (NEAR, "north"), (ABROAD, "south"))]
     lines += [{"kind": "stock", "product": SKU, "location": place, "on_hand": units, "observed_at": at, "system": "wms"}
               for place, units in ((STORE, 4.0), (NEAR, 500.0), (ABROAD, 500.0))]
-    lines += [{"kind": "sales", "product": SKU, "location": STORE, "day": f"2026-10-{day:02}", "units": float(day % 5)}
-              for day in range(1, 31)]
+    # Of the last weeks: of what is older the model says that it knows too little.
+    today = datetime.date.today()
+    lines += [{"kind": "sales", "product": SKU, "location": STORE, "day": str(today - datetime.timedelta(days)),
+               "units": float(days % 5)} for days in range(1, 31)]
     lines += [{"kind": "lead_time", "product": SKU, "location": STORE, "days": days, "order": f"P{nth}"}
               for nth, days in enumerate((9.0, 10.0, 11.0, 10.0))]
     money = {"minor": 110, "currency": "EUR"}
@@ -93,7 +96,7 @@ def furnish():
     answer = call("POST", "/supply/v1/observations", data=lines, headers={"Content-Type": "application/x-ndjson"})
     assert answer.ok and '"problem"' not in answer.text, answer.text
     answer = call("POST", "/scoring/v1/replenishment/score", N8N, json={"facts": facts()}, headers={"Idempotency-Key": fresh("score")})
-    assert answer.ok, answer.text
+    assert answer.ok and answer.json()["status"] == "scored", answer.text
     # Several, because a destination that keeps refusing is given a rest.
     for nth in range(6):
         push = {"types": ["steward.exception.opened.v1"], "url": f"{DEAD_END}/push/{nth}"}
