@@ -87,68 +87,54 @@ install_servers() {
   done
 }
 
-install_n8n() {
-  local dir=$cache/n8n want lacking=() tool
-  want=$(cat "$here"/n8n/{install.sh,package-lock.json,node/package-lock.json} | sha256sum | cut -d' ' -f1)
-  if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$want" ] && [ -x "$dir/bin/n8n" ]; then
-    found n8n
-    return
+# A part with a script of its own, installed into $cache/<part> and stamped with the digest of what it was made from.
+current() { # part, digest
+  [ "$(cat "$cache/$1/stamp" 2>/dev/null)" = "$2" ] && [ -x "$cache/$1/bin/$1" ] && found "$1"
+}
+run_script() { # part, digest
+  rm -f "$cache/$1/stamp"
+  if "$here/$1/install.sh" "$cache/$1" >"$cache/$1.log" 2>&1; then
+    printf '%s\n' "$2" >"$cache/$1/stamp"
+    found "$1"
+  else
+    tail -n 15 "$cache/$1.log" >&2
+    missing "$1" "the installation failed, see $cache/$1.log"
   fi
+}
+
+install_n8n() {
+  local want lacking=() tool
+  want=$(cat "$here"/n8n/{install.sh,package-lock.json,node/package-lock.json} | sha256sum | cut -d' ' -f1)
+  if current n8n "$want"; then return; fi
   have npm || apt_install npm || lacking+=(npm)
   for tool in python3 make g++; do have "$tool" || apt_install "$tool" || lacking+=("$tool"); done
   if [ ${#lacking[@]} -gt 0 ]; then
     missing n8n "needs ${lacking[*]}, which could not be installed"
     return
   fi
-  echo "installing node and n8n into $dir: 2 to 6 minutes, 3 GB, once (log: $cache/n8n.log)"
-  rm -f "$dir/stamp"
-  if "$here/n8n/install.sh" "$dir" >"$cache/n8n.log" 2>&1; then
-    printf '%s\n' "$want" >"$dir/stamp"
-    found n8n
-  else
-    tail -n 15 "$cache/n8n.log" >&2
-    missing n8n "the npm installation failed, see $cache/n8n.log"
-  fi
+  echo "installing node and n8n into $cache/n8n: 2 to 6 minutes, 3 GB, once (log: $cache/n8n.log)"
+  run_script n8n "$want"
 }
 
 install_odoo() {
-  local dir=$cache/odoo want
+  local want
   want=$(cat "$here"/odoo/{install.sh,requirements.txt,users.py} | sha256sum | cut -d' ' -f1)
-  if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$want" ] && [ -x "$dir/bin/odoo" ]; then
-    found odoo
-    return
-  fi
+  if current odoo "$want"; then return; fi
   if ! there "/usr/lib/postgresql/*/bin/initdb"; then
     missing odoo "needs PostgreSQL to make its database (run $0 servers)"
     return
   fi
   python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
-  echo "installing Odoo 19 into $dir: 2 to 3 minutes, 0.6 GB, once (log: $cache/odoo.log)"
-  rm -f "$dir/stamp"
-  if "$here/odoo/install.sh" "$dir" >"$cache/odoo.log" 2>&1; then
-    printf '%s\n' "$want" >"$dir/stamp"
-    found odoo
-  else
-    tail -n 15 "$cache/odoo.log" >&2
-    missing odoo "the installation failed, see $cache/odoo.log"
-  fi
+  echo "installing Odoo 19 into $cache/odoo: 2 to 3 minutes, 0.6 GB, once (log: $cache/odoo.log)"
+  run_script odoo "$want"
 }
 
 install_schemathesis() {
-  local dir=$cache/schemathesis want
+  local want
   want=$(cat "$here"/schemathesis/{install.sh,requirements.txt} | sha256sum | cut -d' ' -f1)
-  if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$want" ] && [ -x "$dir/bin/schemathesis" ]; then
-    found schemathesis
-    return
-  fi
+  if current schemathesis "$want"; then return; fi
   python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
-  if "$here/schemathesis/install.sh" "$dir" >"$cache/schemathesis.log" 2>&1; then
-    printf '%s\n' "$want" >"$dir/stamp"
-    found schemathesis
-  else
-    tail -n 15 "$cache/schemathesis.log" >&2
-    missing schemathesis "the installation failed, see $cache/schemathesis.log"
-  fi
+  run_script schemathesis "$want"
 }
 
 [ $# -gt 0 ] || set -- servers n8n odoo schemathesis
