@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Each of our crates and the crates of ours it may need in order to run. `steward` and the tests may need all.
-const LAW: [(&str, &[&str]); 10] = [
+const LAW: [(&str, &[&str]); 11] = [
     ("contracts", &[]),
     ("models", &["contracts"]),
+    // The models over files; the command line carries it.
+    ("backtest", &["contracts", "models"]),
     ("governance", &["contracts"]),
     ("odoo", &[]),
     ("chassis", &["contracts"]),

@@ -1,0 +1,2 @@
+pub(in crate::tasks) mod brunel;
+pub(in crate::tasks) mod transfer;

@@ -1,0 +1,2 @@
+pub(in crate::tasks) mod notes;
+pub(in crate::tasks) mod synthetic;

@@ -1,0 +1,2 @@
+pub(in crate::tasks) mod cargo;
+pub(in crate::tasks) mod scms;

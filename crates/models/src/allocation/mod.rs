@@ -1,0 +1,1 @@
+//! Allocation support: transfers and reservations of constrained supply.

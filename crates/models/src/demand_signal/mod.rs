@@ -1,0 +1,1 @@
+//! Demand signal: spikes, drops, level shifts and demand cut short by a stock-out.

@@ -1,0 +1,1 @@
+//! Inventory exception: the likely cause of a count variance, or none.

@@ -1,0 +1,1 @@
+//! Exception summary: three sentences of which each rests on facts.

@@ -1,0 +1,1 @@
+//! Supplier risk: the probability that a purchase line or a transport is late, and by how much.
