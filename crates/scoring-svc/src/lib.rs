@@ -4,14 +4,17 @@
 //! on no event.
 
 mod http;
+mod replenishment;
+mod shelf;
 mod store;
 
 use std::sync::Arc;
 
 use actix_web::web;
 use chassis::prelude::*;
-use models::replenishment::Model;
+use replenishment::Replenishment;
 use serde::Deserialize;
+use shelf::Shelf;
 
 /// Prefix of its paths, name of its schema and of its section in the configuration.
 const PREFIX: &str = "scoring";
@@ -25,8 +28,8 @@ struct ScoringSettings {}
 /// When the `scoring` section has a key, or the embedded parameters are not usable.
 pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     let ScoringSettings {} = settings.section(PREFIX)?;
-    let model = Model::standard().map_err(|error| ConfigError::one(format!("{PREFIX}: {}", chassis::chain(&error))))?;
-    let model = Arc::new(model);
+    let unusable = |error| ConfigError::one(format!("{PREFIX}: {}", chassis::chain(&error)));
+    let replenishment = Arc::new(Shelf::<Replenishment>::new().map_err(unusable)?);
     Ok(Service::new(
         PREFIX,
         "Scoring",
@@ -34,7 +37,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     )
     .migrations(chassis::migrations!("0101_recommendations"))
     .routes(move |c| {
-        c.app_data(web::Data::from(Arc::clone(&model)));
+        c.app_data(web::Data::from(Arc::clone(&replenishment)));
         http::routes(c);
     }))
 }

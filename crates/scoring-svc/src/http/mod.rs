@@ -1,6 +1,6 @@
 //! The HTTP surface, one file per resource.
 
-mod bulk;
+mod judged;
 mod recommendations;
 mod replenishment;
 
@@ -18,9 +18,9 @@ permission!(
 
 pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
     c.service(replenishment::score_replenishment)
-        .service(bulk::score_batch)
-        .service(bulk::score_stream)
-        .service(bulk::rank)
+        .service(replenishment::batch_replenishment)
+        .service(replenishment::stream_replenishment)
+        .service(replenishment::rank_replenishment)
         .service(recommendations::list_recommendations)
         .service(recommendations::get_recommendation);
 }

@@ -6,7 +6,7 @@ use contracts::{LocationId, ProductId};
 use serde::Deserialize;
 
 use super::ReadRecommendations;
-use crate::store::{self, Recommendation};
+use crate::store::recommendations::{self, Recommendation};
 
 /// Which recommendations to list; all of them when nothing is given.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -34,7 +34,7 @@ pub(crate) async fn list_recommendations(
     let paging = Paging::parse(filter.cursor.as_deref(), filter.limit)?;
     let place = (filter.product.as_ref(), filter.location.as_ref());
     let mut reader = cx.store().read().await?;
-    let rows = store::list(&mut reader, place, paging.after()?, paging.limit).await?;
+    let rows = recommendations::list(&mut reader, place, paging.after()?, paging.limit).await?;
     Ok(web::Json(Page::cut(rows, paging.limit, |one| Paging::cursor(&one.id))))
 }
 
@@ -47,6 +47,6 @@ pub(crate) async fn get_recommendation(
     id: PathOf<String>,
 ) -> Result<web::Json<Recommendation>, ApiError> {
     let mut reader = cx.store().read().await?;
-    let found = store::find(&mut reader, &id).await?;
+    let found = recommendations::find(&mut reader, &id).await?;
     found.map(web::Json).ok_or_else(|| ApiError::not_found("recommendation"))
 }

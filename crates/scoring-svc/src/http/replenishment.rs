@@ -1,69 +1,74 @@
-//! `/v1/replenishment/score`: judge one product at one location, and remember the recommendation.
+//! `/v1/replenishment`: how urgent, what to do, how much, and why; and a budget over many.
 
-use actix_web::{post, web};
 use chassis::prelude::*;
-use models::replenishment::{Answer as Judgement, Model, Request};
-use serde::{Deserialize, Serialize};
+use contracts::{LocationId, ProductId};
+use models::replenishment::{Answer as Judgement, Options, RankRequest, Ranking, Request};
 
-use super::Score;
-use crate::store;
+use super::judged::{stamp::*, within_limit};
+use crate::{replenishment::Replenishment, store::recommendations::Recommended};
 
-/// The model's answer, and where it is kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub(crate) struct ScoredReply {
-    #[serde(flatten)]
-    pub judgement: Judgement,
-    /// Under `/recommendations/{id}`; absent with `insufficient_data`, of which nothing is kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recommendation_id: Option<String>,
-}
+judged!(
+    kept, Replenishment, Request, Judgement, "replenishment",
+    /// Judges one product at one location: how urgent, what to do, how much, and why.
+    ///
+    /// `status` is `scored`, or `insufficient_data` with what is missing: the model does not guess.
+    score_replenishment = "/v1/replenishment/score",
+    batch_replenishment = "/v1/replenishment/batch",
+    stream_replenishment = "/v1/replenishment/stream"
+);
 
-/// Judges one product at one location: how urgent, what to do, how much, and why.
-///
-/// `status` is `scored`, or `insufficient_data` with what is missing: the model does not guess.
-#[utoipa::path(tag = "replenishment", params(IdempotencyKey), request_body = Request,
-    responses((status = 200, body = ScoredReply), Problems))]
-#[post("/v1/replenishment/score")]
-pub(crate) async fn score_replenishment(
-    cx: Cx,
-    caller: Caller<Score>,
-    key: IdempotencyKey,
-    model: web::Data<Model>,
-    body: Body<Request>,
-) -> Result<Answer, ApiError> {
-    let request = body.into_inner();
-    verify_hash(&request)?;
-    // What makes it this question and no other. Not the facts' values: the same event seen twice asks the same
-    // question, and its second asker must get the first answer even when stock has moved meanwhile.
-    let fingerprint = (request.facts.product.clone(), request.facts.location.clone(), request.options);
-    // Judged before the transaction opens, which then holds the store's lock for the rows alone.
-    let judged = web::block(move || model.score(&request).map(|judgement| (request, judgement))).await;
-    let (request, judgement) = judged.map_err(ApiError::internal)?.map_err(ApiError::invalid)?;
-    let actor = caller.actor();
-    let answer = command(&cx, &caller, "replenishment.score", &key, &fingerprint, |tx| {
-        Box::pin(async move {
-            let recommendation_id = match &judgement {
-                Judgement::Scored(assessment) => {
-                    let facts_hash = request.facts.hash.clone().map_or_else(|| request.facts.digest(), Ok);
-                    let facts_hash = facts_hash.map_err(StoreError::from)?;
-                    Some(store::keep(tx, &actor, assessment, &judgement, facts_hash).await?)
-                }
-                Judgement::InsufficientData { .. } => None,
-            };
-            Ok(Reply::ok(ScoredReply { judgement, recommendation_id }))
-        })
-    });
-    answer.await
-}
-
-/// Facts that say they are sealed must be what was sealed: approvals and drift checks rest on that hash.
-fn verify_hash(request: &Request) -> Result<(), ApiError> {
-    let Some(claimed) = &request.facts.hash else { return Ok(()) };
-    // Facts without a JSON form fail the model's own checks, which name the number.
-    match request.facts.digest() {
-        Ok(actual) if actual != *claimed => {
-            Err(ApiError::invalid_field("/facts/hash", format!("is not the hash of these facts, which is {actual}")))
-        }
-        _ => Ok(()),
+impl Served for Replenishment {
+    fn explain(request: &mut Request) -> &mut bool {
+        &mut request.options.explain
     }
+}
+
+impl Recommends for Replenishment {
+    type Question = (ProductId, LocationId, Options);
+
+    fn question(request: &Request) -> Self::Question {
+        (request.facts.product.clone(), request.facts.location.clone(), request.options)
+    }
+
+    /// Facts that say they are sealed must be what was sealed: approvals and drift checks rest on that hash.
+    fn refuse(request: &Request) -> Option<FieldError> {
+        let claimed = request.facts.hash.as_ref()?;
+        // Facts without a JSON form fail the model's own checks, which name the number.
+        let actual = request.facts.digest().ok().filter(|actual| actual != claimed)?;
+        Some(FieldError::new("/facts/hash", format!("is not the hash of these facts, which is {actual}")))
+    }
+
+    fn recommended(request: &Request, answer: &Judgement) -> Result<Option<Recommended>, StoreError> {
+        let Judgement::Scored(assessment) = answer else { return Ok(None) };
+        let facts_hash = request.facts.hash.clone().map_or_else(|| request.facts.digest(), Ok)?;
+        Ok(Some(Recommended {
+            product: assessment.product.clone(),
+            location: assessment.location.clone(),
+            score: assessment.score,
+            action: assessment.recommendation.action.as_str(),
+            quantity: assessment.recommendation.quantity,
+            model: assessment.model.clone(),
+            input_hash: assessment.input_hash.clone(),
+            facts_hash,
+            valid_until: assessment.valid_until,
+        }))
+    }
+}
+
+/// Spends a budget on purchases where the next unit protects most margin.
+#[utoipa::path(tag = "replenishment", params(Version), request_body = RankRequest,
+    responses((status = 200, body = Ranking), Problems))]
+#[post("/v1/replenishment/rank")]
+pub(crate) async fn rank_replenishment(
+    cx: Cx,
+    _caller: Caller<Score>,
+    shelf: web::Data<Shelf<Replenishment>>,
+    version: Params<Version>,
+    body: Body<RankRequest>,
+) -> Result<web::Json<Ranking>, ApiError> {
+    let request = body.into_inner();
+    within_limit(request.items.len())?;
+    let model = shelf.model(&cx, version.version.as_deref()).await?;
+    let ranked = web::block(move || model.0.rank(&request)).await.map_err(ApiError::internal)?;
+    ranked.map(web::Json).map_err(ApiError::invalid)
 }

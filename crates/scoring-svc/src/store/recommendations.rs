@@ -1,14 +1,14 @@
-//! All SQL of this service: recommendations, written once.
+//! What was recommended.
 
 use chassis::prelude::*;
-use contracts::{Digest, LocationId, ProductId, events::RecommendationMade};
-use models::replenishment::{Answer, Assessment};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use contracts::{LocationId, ProductId, events::RecommendationMade};
+use models::{ModelRef, Score};
+use serde::Serialize;
+use serde_json::{json, value::RawValue};
 use sqlx::{AnyConnection, FromRow, any::AnyRow};
 
 /// What a model recommended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Recommendation {
     pub id: String,
     #[schema(example = "replenishment-priority@1")]
@@ -30,15 +30,31 @@ pub(crate) struct Recommendation {
     /// After this the facts are too old to act on it.
     pub valid_until: Timestamp,
     /// The whole answer as it was given; only when one recommendation is looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<Answer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub answer: Option<Box<RawValue>>,
+}
+
+/// What of an answer is kept in columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Recommended {
+    pub product: ProductId,
+    pub location: LocationId,
+    pub score: Score,
+    /// `transfer`, `purchase` or `none`.
+    pub action: &'static str,
+    pub quantity: f64,
+    pub model: ModelRef,
+    pub input_hash: Digest,
+    pub facts_hash: Digest,
+    pub valid_until: Timestamp,
 }
 
 impl<'r> FromRow<'r, AnyRow> for Recommendation {
     fn from_row(row: &'r AnyRow) -> Result<Self, sqlx::Error> {
         use sqlx::Row;
         let answer: Option<String> = row.try_get("answer")?;
-        let answer = answer.map(|text| serde_json::from_str(&text)).transpose();
+        let answer = answer.map(RawValue::from_string).transpose();
         Ok(Self {
             id: row.try_get("id")?,
             model: row.try_get("model")?,
@@ -56,24 +72,23 @@ impl<'r> FromRow<'r, AnyRow> for Recommendation {
     }
 }
 
-/// Keeps a recommendation, tells of it, and returns its id.
+/// Keeps a recommendation with the whole answer as JSON, tells of it, and returns its id.
 pub(crate) async fn keep(
     tx: &mut Tx,
     actor: &str,
-    assessment: &Assessment,
-    answer: &Answer,
-    facts_hash: Digest,
+    recommended: &Recommended,
+    answer: String,
 ) -> Result<String, StoreError> {
     let id = tx.new_id().to_string();
     let made = RecommendationMade {
         recommendation_id: id.clone(),
-        model: format!("{}@{}", assessment.model.name, assessment.model.version),
-        product: assessment.product.clone(),
-        location: assessment.location.clone(),
-        score: assessment.score.micros(),
-        action: assessment.recommendation.action.as_str().to_owned(),
-        quantity: assessment.recommendation.quantity,
-        facts_hash,
+        model: format!("{}@{}", recommended.model.name, recommended.model.version),
+        product: recommended.product.clone(),
+        location: recommended.location.clone(),
+        score: recommended.score.micros(),
+        action: recommended.action.to_owned(),
+        quantity: recommended.quantity,
+        facts_hash: recommended.facts_hash.clone(),
     };
     sqlx::query(
         "INSERT INTO recommendations (id, model, product, location, score, action, quantity, facts_hash, answer, \
@@ -87,15 +102,15 @@ pub(crate) async fn keep(
     .bind(made.action.as_str())
     .bind(made.quantity)
     .bind(made.facts_hash.as_str())
-    .bind(serde_json::to_string(answer)?)
+    .bind(answer)
     .bind(actor)
     .bind(micros(tx.now()))
-    .bind(micros(assessment.valid_until))
+    .bind(micros(recommended.valid_until))
     .execute(tx.conn())
     .await?;
     let details = json!({
-        "model": assessment.model,
-        "input_hash": assessment.input_hash,
+        "model": recommended.model,
+        "input_hash": recommended.input_hash,
         "facts_hash": made.facts_hash,
         "score": made.score,
         "action": made.action,

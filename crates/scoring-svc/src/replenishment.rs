@@ -1,0 +1,48 @@
+//! The replenishment model behind the trait of all models.
+
+use contracts::FieldError;
+use models::{
+    Case, FitError, Judge, ModelRef, ParameterError,
+    metrics::Figures,
+    replenishment::{Answer, Model, Parameters, Request},
+};
+
+pub(crate) struct Replenishment(pub(crate) Model);
+
+impl Judge for Replenishment {
+    const NAME: &'static str = "replenishment-priority";
+    const STANDARD: &'static str = include_str!("../../models/parameters/replenishment.v1.json");
+    type Request = Request;
+    type Answer = Answer;
+    type Outcome = ();
+    type Parameters = Parameters;
+
+    fn new(parameters: Parameters) -> Result<Self, ParameterError> {
+        let form = |error: models::replenishment::ParameterError| ParameterError::Range {
+            model: Self::NAME,
+            pointer: String::new(),
+            detail: error.to_string(),
+        };
+        Model::new(parameters).map(Self).map_err(form)
+    }
+
+    fn parameters(&self) -> &Parameters {
+        self.0.parameters()
+    }
+
+    fn reference(&self) -> &ModelRef {
+        self.0.reference()
+    }
+
+    fn judge(&self, request: &Request) -> Result<Answer, Vec<FieldError>> {
+        self.0.score(request)
+    }
+
+    fn backtest(&self, cases: &[Case<Request, ()>]) -> Figures {
+        Figures { cases: cases.len(), ..Figures::default() }
+    }
+
+    fn fit(_: &Parameters, _: &str, _: &[Case<Request, ()>], _: &mut dyn FnMut(f64)) -> Result<Parameters, FitError> {
+        Err(FitError::Unusable("this model's parameters are set by hand".to_owned()))
+    }
+}

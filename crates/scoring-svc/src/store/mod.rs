@@ -1,0 +1,3 @@
+//! All SQL of this service, written once; one file per table.
+
+pub(crate) mod recommendations;
