@@ -3,7 +3,9 @@
 //! A task maps the rows of a data set to a model's request type and its answers to rows of predictions, and does
 //! nothing else: what is judged here is what the API judges.
 
+pub mod cases;
 pub mod files;
+pub mod report;
 mod tasks;
 
 use std::path::PathBuf;

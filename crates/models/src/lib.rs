@@ -6,6 +6,7 @@
 //! has a module of its own.
 
 pub mod allocation;
+pub mod catalogue;
 pub mod counts;
 pub mod demand_signal;
 pub mod inventory_exception;

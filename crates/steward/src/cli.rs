@@ -1,6 +1,7 @@
 //! The operator's command line. Every command takes `--json`; errors say what to do next.
 
 mod keys;
+mod models;
 mod remote;
 mod up;
 
@@ -34,6 +35,11 @@ enum Command {
         verb: remote::DeadLetterVerb,
         #[command(flatten)]
         remote: RemoteArgs,
+    },
+    /// Evaluate, fit, measure and publish models.
+    Models {
+        #[command(subcommand)]
+        verb: models::ModelVerb,
     },
     /// Make API keys for `auth.keys_file`.
     Keys {
@@ -109,6 +115,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args).await,
         Command::Status(remote) => remote::status(&remote).await,
         Command::Deadletters { verb, remote } => remote::dead_letters(&remote, verb).await,
+        Command::Models { verb } => models::run(verb).await,
         Command::Keys { verb } => keys::run(verb),
         Command::Openapi { out } => write_documents(&out),
         Command::Config => {

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use super::{RemoteArgs, operator_key, tell};
 use crate::fleet::PREFIXES;
 
+/// How long one call may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// What to do with dead letters.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum DeadLetterVerb {
@@ -38,19 +41,19 @@ pub(super) enum DeadLetterVerb {
 }
 
 /// A fleet and the key to speak to it.
-struct Remote<'a> {
+pub(super) struct Remote<'a> {
     args: &'a RemoteArgs,
     key: String,
     client: reqwest::Client,
 }
 
 impl<'a> Remote<'a> {
-    fn new(args: &'a RemoteArgs) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(15)).build()?;
+    pub(super) fn new(args: &'a RemoteArgs, patience: Duration) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder().timeout(patience).build()?;
         Ok(Self { args, key: operator_key(args)?, client })
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    pub(super) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.args.url.trim_end_matches('/'));
         let mut request = self.client.request(method, &url).bearer_auth(&self.key);
         if let Some(body) = body {
@@ -69,6 +72,16 @@ impl<'a> Remote<'a> {
     }
 }
 
+/// A name as one segment of a path.
+pub(super) fn segment(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
 fn refusal(url: &str, value: Value) -> anyhow::Error {
     match serde_json::from_value::<Problem>(value) {
         Ok(problem) => {
@@ -81,7 +94,7 @@ fn refusal(url: &str, value: Value) -> anyhow::Error {
 }
 
 pub(super) async fn status(args: &RemoteArgs) -> anyhow::Result<()> {
-    let remote = Remote::new(args)?;
+    let remote = Remote::new(args, PATIENCE)?;
     let readiness = remote.call(Method::GET, "/readyz", None).await?;
     let letters = all_dead_letters(&remote).await?;
     if args.json {
@@ -105,7 +118,7 @@ pub(super) async fn status(args: &RemoteArgs) -> anyhow::Result<()> {
 }
 
 pub(super) async fn dead_letters(args: &RemoteArgs, verb: DeadLetterVerb) -> anyhow::Result<()> {
-    let remote = Remote::new(args)?;
+    let remote = Remote::new(args, PATIENCE)?;
     let answer = match verb {
         DeadLetterVerb::List => {
             let letters = all_dead_letters(&remote).await?;
