@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Events handled in one transaction: enough to share the cost of a commit, few enough to do again one by one.
-pub(crate) const TOGETHER: usize = 64;
+pub(crate) const TOGETHER: usize = 128;
 
 /// Why a handler could not do its work.
 #[derive(Debug, thiserror::Error)]

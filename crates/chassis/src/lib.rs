@@ -26,6 +26,9 @@ pub mod store;
 pub mod telemetry;
 pub mod webhooks;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use clock::{Clock, Ids};
 pub use config::{ConfigError, Settings};
 pub use cx::Cx;

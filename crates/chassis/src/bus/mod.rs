@@ -1,5 +1,6 @@
 //! The bus between services: RabbitMQ, or the same promises inside one process.
 
+mod acks;
 #[cfg(test)]
 mod conformance;
 mod in_process;

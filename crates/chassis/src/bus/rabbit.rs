@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,15 +19,15 @@ use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind,
     message::Delivery,
     options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-        ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+        BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     },
     types::{AMQPValue, FieldTable, LongString, ShortString},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{BusPort, PublishError, Trouble};
+use super::{BusPort, PublishError, Trouble, acks::Acks};
 use crate::inbox::{Intake, TOGETHER};
 
 const EVENTS: &str = "steward.events";
@@ -47,10 +47,15 @@ pub(crate) struct RabbitBus {
     url: String,
     name: &'static str,
     prefetch: u16,
-    publisher: tokio::sync::Mutex<Option<(Connection, Channel)>>,
+    publisher: tokio::sync::Mutex<Option<Arc<Publisher>>>,
     trouble: Mutex<BTreeMap<&'static str, String>>,
     /// Whether the consumer has been connected before.
     was_connected: AtomicBool,
+}
+
+struct Publisher {
+    connection: Connection,
+    channel: Channel,
 }
 
 impl RabbitBus {
@@ -85,34 +90,41 @@ impl RabbitBus {
         Ok((connection, channel))
     }
 
-    async fn publish_batch(&self, events: &[Envelope]) -> Result<Vec<Result<(), PublishError>>, lapin::Error> {
+    /// The session to publish in, begun anew when it must be.
+    async fn publisher(&self) -> Result<Arc<Publisher>, lapin::Error> {
         let mut session = self.publisher.lock().await;
-        let channel = match session.as_ref() {
+        match session.as_ref() {
             // It reads nothing from us until the alarm is over; what we send meanwhile would only pile up, and a new
             // connection would be one more that it does not read from.
-            Some((connection, _)) if is_blocked(connection) => return Err(blocked()),
-            Some((connection, channel)) if connection.status().connected() => channel.clone(),
+            Some(publisher) if is_blocked(&publisher.connection) => Err(blocked()),
+            Some(publisher) if publisher.connection.status().connected() => Ok(Arc::clone(publisher)),
             _ => {
                 let connecting = async {
                     let (connection, channel) = self.connect("publisher").await?;
                     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-                    Ok((connection, channel))
+                    Ok(Arc::new(Publisher { connection, channel }))
                 };
-                session.insert(in_time(CONNECT_TIMEOUT, connecting).await?).1.clone()
+                Ok(Arc::clone(session.insert(in_time(CONNECT_TIMEOUT, connecting).await?)))
             }
-        };
+        }
+    }
+
+    /// Several batches may be under way in one session.
+    async fn publish_batch(&self, events: &[Envelope]) -> Result<Vec<Result<(), PublishError>>, lapin::Error> {
+        let publisher = self.publisher().await?;
         let sent = in_time(CONFIRM_TIMEOUT, async {
             let mut confirms = Vec::with_capacity(events.len());
             for event in events {
-                confirms.push(send(&channel, event).await?);
+                confirms.push(send(&publisher.channel, event).await?);
             }
             Ok(join_all(confirms).await)
         });
         match sent.await {
             Ok(confirms) => Ok(confirms.into_iter().map(judge).collect()),
-            Err(_) if session.as_ref().is_some_and(|(connection, _)| is_blocked(connection)) => Err(blocked()),
+            Err(_) if is_blocked(&publisher.connection) => Err(blocked()),
             Err(error) => {
-                *session = None;
+                // Another batch may have begun a new session since.
+                self.publisher.lock().await.take_if(|current| Arc::ptr_eq(current, &publisher));
                 Err(error)
             }
         }
@@ -126,7 +138,7 @@ impl RabbitBus {
         // Lanes that wait for the store give up with the session: what they hold comes again in the next one.
         let ended = stop.child_token();
         let _ends_lanes = ended.clone().drop_guard();
-        let lanes: Vec<_> = (0..LANES).map(|_| lane(intake.clone(), ended.clone())).collect();
+        let lanes: Vec<_> = (0..LANES).map(|_| lane(intake.clone(), Arc::clone(&inflow.acks), ended.clone())).collect();
         let pumped = inflow.pump(intake, &lanes, stop).await;
         if pumped.is_ok() {
             inflow.channel.basic_cancel(inflow.events.tag(), BasicCancelOptions::default()).await?;
@@ -155,13 +167,15 @@ impl RabbitBus {
         };
         let events = consume(queue.clone(), "events").await?;
         let dead = consume(format!("{queue}.dead"), "dead").await?;
-        Ok((connection, Inflow { channel, events, dead }))
+        let acks = Arc::new(Acks::new(channel.clone(), self.prefetch));
+        Ok((connection, Inflow { channel, acks, events, dead }))
     }
 }
 
 /// What arrives in one session: events, and those that the broker gave up.
 struct Inflow {
     channel: Channel,
+    acks: Arc<Acks>,
     events: Consumer,
     dead: Consumer,
 }
@@ -173,8 +187,16 @@ impl Inflow {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                delivery = self.events.next() => forward(lanes, delivery.ok_or_else(cut)??).await?,
-                delivery = self.dead.next() => bury(intake, delivery.ok_or_else(cut)??, stop).await?,
+                delivery = self.events.next() => {
+                    let delivery = delivery.ok_or_else(cut)??;
+                    self.acks.arrived(delivery.delivery_tag).await;
+                    forward(lanes, delivery).await?;
+                }
+                delivery = self.dead.next() => {
+                    let delivery = delivery.ok_or_else(cut)??;
+                    self.acks.arrived(delivery.delivery_tag).await;
+                    bury(intake, delivery, &self.acks, stop).await?;
+                }
             }
         }
     }
@@ -305,13 +327,13 @@ async fn declare(channel: &Channel, intake: &Intake) -> Result<String, lapin::Er
 
 type Lane = (mpsc::Sender<Delivery>, tokio::task::JoinHandle<()>);
 
-fn lane(intake: Intake, stop: CancellationToken) -> Lane {
+fn lane(intake: Intake, acks: Arc<Acks>, stop: CancellationToken) -> Lane {
     let (sender, mut receiver) = mpsc::channel::<Delivery>(TOGETHER);
     let task = tokio::spawn(async move {
         let mut waiting = Vec::with_capacity(TOGETHER);
         while receiver.recv_many(&mut waiting, TOGETHER).await > 0 {
             // A failed ack means that the session is over; the messages come again and the inbox knows them.
-            if !take_and_ack(&intake, &waiting, &stop).await {
+            if !take_and_ack(&intake, &acks, &waiting, &stop).await {
                 return;
             }
             crate::linger(waiting.len(), TOGETHER).await;
@@ -322,18 +344,18 @@ fn lane(intake: Intake, stop: CancellationToken) -> Lane {
 }
 
 /// Takes messages in their order, together if that can be done. `false` = the session is over.
-async fn take_and_ack(intake: &Intake, deliveries: &[Delivery], stop: &CancellationToken) -> bool {
+async fn take_and_ack(intake: &Intake, acks: &Acks, deliveries: &[Delivery], stop: &CancellationToken) -> bool {
     let read = |delivery: &Delivery| Envelope::from_headers(&headers(delivery), &delivery.data);
     let events: Result<Vec<_>, _> = deliveries.iter().map(read).collect();
     let together = match events {
         Ok(events) => intake.take_together(&events).await,
         Err(_) => false,
     };
+    if together {
+        return acks.done(deliveries.iter().map(|delivery| delivery.delivery_tag)).await.is_ok();
+    }
     for delivery in deliveries {
-        if !together && !take(intake, delivery, stop).await {
-            return false;
-        }
-        if delivery.ack(BasicAckOptions::default()).await.is_err() {
+        if !take(intake, delivery, stop).await || acks.done([delivery.delivery_tag]).await.is_err() {
             return false;
         }
     }
@@ -379,7 +401,7 @@ async fn take(intake: &Intake, delivery: &Delivery, stop: &CancellationToken) ->
 }
 
 /// A message that the broker gave up becomes a dead letter of ours, where people can see and replay it.
-async fn bury(intake: &Intake, delivery: Delivery, stop: &CancellationToken) -> Result<(), lapin::Error> {
+async fn bury(intake: &Intake, delivery: Delivery, acks: &Acks, stop: &CancellationToken) -> Result<(), lapin::Error> {
     let cause = header(&delivery, "x-first-death-reason").unwrap_or_else(|| "dead-lettered by the broker".into());
     loop {
         let buried = match Envelope::from_headers(&headers(&delivery), &delivery.data) {
@@ -387,7 +409,7 @@ async fn bury(intake: &Intake, delivery: Delivery, stop: &CancellationToken) -> 
             Err(_) => intake.take_undecodable(&delivery.data, &cause).await,
         };
         match buried {
-            Ok(()) => return delivery.ack(BasicAckOptions::default()).await.map(|_| ()),
+            Ok(()) => return acks.done([delivery.delivery_tag]).await,
             Err(_) if stop.is_cancelled() => return Ok(()),
             Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
@@ -396,14 +418,18 @@ async fn bury(intake: &Intake, delivery: Delivery, stop: &CancellationToken) -> 
 
 fn headers(delivery: &Delivery) -> BTreeMap<String, String> {
     let table = delivery.properties.headers().as_ref();
-    let texts = table.into_iter().flat_map(|table| table.inner()).filter_map(|(name, value)| match value {
-        AMQPValue::LongString(text) => Some((name.to_string(), text.to_string())),
-        AMQPValue::ShortString(text) => Some((name.to_string(), text.to_string())),
-        _ => None,
-    });
-    texts.collect()
+    let texts = table.into_iter().flat_map(|table| table.inner());
+    texts.filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
 }
 
 fn header(delivery: &Delivery, name: &str) -> Option<String> {
-    headers(delivery).remove(name)
+    delivery.properties.headers().as_ref()?.inner().get(name).and_then(text)
+}
+
+fn text(value: &AMQPValue) -> Option<String> {
+    match value {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    }
 }

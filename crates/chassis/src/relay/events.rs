@@ -25,9 +25,10 @@ const POLL: Duration = Duration::from_millis(1000);
 pub(crate) async fn run(tools: RelayTools, bus: Bus, stop: CancellationToken) {
     let mut commits = tools.cx.store().outbox_commits().subscribe();
     let mut failures = 0;
-    while !stop.is_cancelled() {
+    let mut claimed = Vec::new();
+    while !stop.is_cancelled() || !claimed.is_empty() {
         commits.borrow_and_update();
-        let pause = match round(&tools, &bus, &stop).await {
+        let pause = match round(&tools, &bus, &stop, &mut claimed).await {
             Ok(Round::Idle) => {
                 failures = 0;
                 POLL
@@ -47,6 +48,9 @@ pub(crate) async fn run(tools: RelayTools, bus: Bus, stop: CancellationToken) {
                 POLL
             }
         };
+        if !claimed.is_empty() {
+            continue;
+        }
         tokio::select! {
             () = tools.cx.clock().sleep(pause) => {}
             _ = commits.changed(), if failures == 0 => {}
@@ -61,17 +65,37 @@ enum Round {
     BusAway,
 }
 
-async fn round(tools: &RelayTools, bus: &Bus, stop: &CancellationToken) -> Result<Round, StoreError> {
+/// Publishes what is claimed, or else what can be. After a full batch there is likely more: that is claimed meanwhile
+/// and left in `claimed` for the next round, so that store and broker work at the same time.
+async fn round(
+    tools: &RelayTools,
+    bus: &Bus,
+    stop: &CancellationToken,
+    claimed: &mut Vec<Row>,
+) -> Result<Round, StoreError> {
     let store = tools.cx.store();
-    let rows = Row::claim(store, "bus", false, BATCH, HOLD).await?;
+    let claim = || Row::claim(store, "bus", false, BATCH, HOLD);
+    let rows = if claimed.is_empty() { claim().await? } else { std::mem::take(claimed) };
     if rows.is_empty() {
         return Ok(Round::Idle);
     }
-    let envelopes = rows.iter().map(|row| envelope(row, store.service())).collect::<Result<Vec<_>, _>>()?;
+    if rows.len() < BATCH || stop.is_cancelled() {
+        return carry(tools, bus, stop, &rows).await;
+    }
+    let (carried, next) = tokio::join!(carry(tools, bus, stop, &rows), claim());
+    // What could not be claimed now is claimed by the next round, which tells why if it cannot either.
+    *claimed = next.unwrap_or_default();
+    carried
+}
+
+/// Publishes a batch, and writes down how it fared.
+async fn carry(tools: &RelayTools, bus: &Bus, stop: &CancellationToken, rows: &[Row]) -> Result<Round, StoreError> {
+    let service = tools.cx.store().service();
+    let envelopes = rows.iter().map(|row| envelope(row, service)).collect::<Result<Vec<_>, _>>()?;
     let outcomes = bus.publish(&envelopes).await;
     let deadline = tokio::time::Instant::now() + HOLD;
     loop {
-        match conclude(tools, &rows, &outcomes).await {
+        match conclude(tools, rows, &outcomes).await {
             // Left alone, the rows would wait for their claim to run out and then be published once more.
             Err(error) if error.is_unavailable() && tokio::time::Instant::now() < deadline && !stop.is_cancelled() => {
                 tracing::warn!(error = %crate::chain(&error), "what was published is written down again in a second");

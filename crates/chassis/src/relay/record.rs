@@ -15,7 +15,7 @@ use super::{
 use crate::store::{StoreError, Tx};
 
 /// Ends written in one transaction.
-pub(super) const BATCH: usize = 64;
+pub(super) const BATCH: usize = 128;
 /// How often an end is written when the store answers and does not take it, or when the process is about to stop; a
 /// second apart. A store that does not answer is waited for: nobody else can claim the row meanwhile.
 const TRIES: u32 = 15;

@@ -6,7 +6,7 @@ use super::StoreError;
 
 /// Rows of one statement. Few sizes, so that a connection prepares few texts; the largest stays far below the 32,766
 /// parameters that SQLite takes (and PostgreSQL's 65,535).
-const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
+const SIZES: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
 
 /// A statement that takes rows.
 pub(crate) type Statement<'q> = Query<'q, Any, AnyArguments>;
@@ -61,7 +61,7 @@ mod tests {
     fn rows_are_cut_into_few_sizes_and_keep_their_order() {
         let rows: Vec<usize> = (0..150).collect();
         let sizes: Vec<usize> = pieces(&rows).map(<[usize]>::len).collect();
-        assert_eq!(sizes, [64, 64, 16, 4, 2]);
+        assert_eq!(sizes, [128, 16, 4, 2]);
         assert_eq!(pieces(&rows).flatten().copied().collect::<Vec<_>>(), rows);
         assert_eq!(pieces::<u8>(&[]).count(), 0);
     }
