@@ -3,9 +3,17 @@
 use contracts::FieldError;
 use models::{
     Case, FitError, Judge, ModelRef, ParameterError,
-    metrics::Figures,
+    metrics::{self, Figure, Figures},
     replenishment::{Answer, Model, Parameters, Request},
 };
+use serde::{Deserialize, Serialize};
+
+/// What became true.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Outcome {
+    stocked_out: bool,
+}
 
 pub(crate) struct Replenishment(pub(crate) Model);
 
@@ -14,7 +22,7 @@ impl Judge for Replenishment {
     const STANDARD: &'static str = include_str!("../../models/parameters/replenishment.v1.json");
     type Request = Request;
     type Answer = Answer;
-    type Outcome = ();
+    type Outcome = Outcome;
     type Parameters = Parameters;
 
     fn new(parameters: Parameters) -> Result<Self, ParameterError> {
@@ -38,11 +46,27 @@ impl Judge for Replenishment {
         self.0.score(request)
     }
 
-    fn backtest(&self, cases: &[Case<Request, ()>]) -> Figures {
-        Figures { cases: cases.len(), ..Figures::default() }
+    fn backtest(&self, cases: &[Case<Request, Outcome>]) -> Figures {
+        let mut found = Figures { cases: cases.len(), ..Figures::default() };
+        let mut forecasts = Vec::new();
+        for case in cases {
+            match self.0.score(&case.request) {
+                Ok(Answer::Scored(one)) => forecasts.push((one.stock_out_probability, case.outcome.stocked_out)),
+                Ok(Answer::InsufficientData { .. }) => found.insufficient += 1,
+                Err(_) => found.refused += 1,
+            }
+        }
+        found.figures = vec![Figure::lower("brier", metrics::brier(&forecasts))];
+        found.calibration = metrics::calibration(&forecasts, 10);
+        found
     }
 
-    fn fit(_: &Parameters, _: &str, _: &[Case<Request, ()>], _: &mut dyn FnMut(f64)) -> Result<Parameters, FitError> {
+    fn fit(
+        _: &Parameters,
+        _: &str,
+        _: &[Case<Request, Outcome>],
+        _: &mut dyn FnMut(f64),
+    ) -> Result<Parameters, FitError> {
         Err(FitError::Unusable("this model's parameters are set by hand".to_owned()))
     }
 }

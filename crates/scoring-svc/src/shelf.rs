@@ -1,30 +1,97 @@
-//! Which version of a model answers.
+//! Which version of a model answers. Versions are rows that never change, so each is read once; which one is active is
+//! looked up again every other second, so that a replica learns of a publication without being told.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chassis::prelude::*;
 use models::{Judge, ParameterError};
+use tokio::time::Instant;
+
+use crate::store::versions;
+
+/// How long a replica may judge by a version that another one has replaced.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Counts what this replica itself has changed: it need not wait to know it.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(AtomicU64);
+
+impl Changes {
+    pub(crate) fn count_up(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// A model in its versions.
 pub(crate) struct Shelf<J> {
     shipped: Arc<J>,
+    changes: Arc<Changes>,
+    known: Mutex<Known<J>>,
+}
+
+struct Known<J> {
+    /// The active version, when that was looked up, and after how many changes.
+    active: Option<(String, Instant, u64)>,
+    published: HashMap<String, Arc<J>>,
 }
 
 impl<J: Judge> Shelf<J> {
     /// # Errors
     /// When the embedded parameters are not usable.
-    pub(crate) fn new() -> Result<Self, ParameterError> {
-        Ok(Self { shipped: Arc::new(J::standard()?) })
+    pub(crate) fn new(changes: &Arc<Changes>) -> Result<Self, ParameterError> {
+        let known = Mutex::new(Known { active: None, published: HashMap::new() });
+        Ok(Self { shipped: Arc::new(J::standard()?), changes: Arc::clone(changes), known })
     }
 
     /// The version asked for, else the active one.
-    #[expect(clippy::unused_async, reason = "published versions are read from the store")]
-    pub(crate) async fn model(&self, _cx: &Cx, wanted: Option<&str>) -> Result<Arc<J>, ApiError> {
-        match wanted {
-            Some(version) if version != self.shipped.reference().version => {
-                Err(ApiError::bad_parameter("query:version", format!("{} has no version {version}", J::NAME)))
-            }
-            _ => Ok(Arc::clone(&self.shipped)),
+    pub(crate) async fn model(&self, cx: &Cx, wanted: Option<&str>) -> Result<Arc<J>, ApiError> {
+        let version = match wanted {
+            Some(version) => version.to_owned(),
+            None => self.active(cx).await?,
+        };
+        if version == self.shipped.reference().version {
+            return Ok(Arc::clone(&self.shipped));
         }
+        if let Some(model) = self.known().published.get(&version) {
+            return Ok(Arc::clone(model));
+        }
+        let found = versions::find(&mut *cx.store().read().await?, J::NAME, &version).await?;
+        let Some(found) = found else {
+            return Err(ApiError::bad_parameter("query:version", format!("{} has no version {version}", J::NAME)));
+        };
+        let model = Arc::new(J::from_json(&found.parameters).map_err(ApiError::internal)?);
+        self.known().published.insert(version, Arc::clone(&model));
+        Ok(model)
+    }
+
+    async fn active(&self, cx: &Cx) -> Result<String, ApiError> {
+        let change = self.changes.0.load(Ordering::Relaxed);
+        let last = self.known().active.clone();
+        if let Some((version, at, seen)) = &last
+            && *seen == change
+            && at.elapsed() < FRESH
+        {
+            return Ok(version.clone());
+        }
+        let looked = async { versions::active(&mut *cx.store().read().await?, J::NAME).await };
+        let version = match (looked.await, last) {
+            (Ok(active), _) => active.unwrap_or_else(|| self.shipped.reference().version.clone()),
+            // What judged a moment ago judges on while the store is away: in bulk nothing else needs the store.
+            (Err(error), Some((version, ..))) if error.is_unavailable() => version,
+            (Err(error), _) => return Err(error.into()),
+        };
+        self.known().active = Some((version.clone(), Instant::now(), change));
+        Ok(version)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known<J>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ pub use approval::{
 };
 pub use notify::{ExceptionOpened, ExceptionResolved, MessageFailed, MessageSent};
 pub use platform::DeadLettered;
-pub use scoring::RecommendationMade;
+pub use scoring::{ModelActivated, RecommendationMade};
 use serde::{Serialize, de::DeserializeOwned};
 pub use supply::{GrantConsumed, StockChanged, StockRanLow, TransferDrafted};
 use utoipa::ToSchema;
@@ -65,6 +65,7 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<TransferDrafted>(),
         entry::<GrantConsumed>(),
         entry::<RecommendationMade>(),
+        entry::<ModelActivated>(),
         entry::<ApprovalRequested>(),
         entry::<ApprovalReminded>(),
         entry::<ApprovalDecided>(),

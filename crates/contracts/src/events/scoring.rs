@@ -29,3 +29,30 @@ impl EventPayload for RecommendationMade {
         format!("{}@{}", self.product, self.location)
     }
 }
+
+/// Another version of a model judges from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ModelActivated {
+    #[schema(example = "replenishment-priority")]
+    pub model: String,
+    #[schema(example = "2")]
+    pub version: String,
+    /// Hash of its parameters.
+    pub parameters: Digest,
+    /// The version that judged before.
+    pub previous: String,
+    /// Why, where a person said so: an older version again, or a worse one by force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `key:operator`, `person:olga`.
+    pub activated_by: String,
+}
+
+impl EventPayload for ModelActivated {
+    const TYPE: &'static str = "steward.model.activated.v1";
+    const SOURCE: &'static str = "/scoring";
+    const SUMMARY: &'static str = "Another version of a model judges from now on.";
+    fn subject(&self) -> String {
+        format!("model:{}", self.model)
+    }
+}

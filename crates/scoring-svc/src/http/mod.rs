@@ -1,6 +1,7 @@
 //! The HTTP surface, one file per resource.
 
 mod judged;
+pub(crate) mod models;
 mod recommendations;
 mod replenishment;
 
@@ -15,12 +16,26 @@ permission!(
     pub(crate) ReadRecommendations = "recommendations:read" for
         [Service, StoreManager, RegionalOps, Finance, ProcurementLead, Auditor, Operator, Admin]
 );
+permission!(
+    /// Publish versions of models and choose which one judges.
+    pub(crate) PublishModels = "models:publish" for [ProcurementLead, Operator, Admin]
+);
+permission!(
+    /// Keep cases with known outcomes.
+    pub(crate) KeepCases = "models:teach" for [Service, ProcurementLead, Operator, Admin]
+);
 
 pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
     c.service(replenishment::score_replenishment)
         .service(replenishment::batch_replenishment)
         .service(replenishment::stream_replenishment)
         .service(replenishment::rank_replenishment)
+        .service(models::list_models)
+        .service(models::list_versions)
+        .service(models::get_version)
+        .service(models::publish_version)
+        .service(models::activate_version)
+        .service(models::keep_cases)
         .service(recommendations::list_recommendations)
         .service(recommendations::get_recommendation);
 }

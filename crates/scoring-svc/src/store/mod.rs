@@ -1,3 +1,4 @@
 //! All SQL of this service, written once; one file per table.
 
 pub(crate) mod recommendations;
+pub(crate) mod versions;

@@ -1,103 +1,11 @@
-//! scoring-svc in process: every route, its limits, and what it keeps.
+//! Every model's answers, one by one and in bulk.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy exempts only the test functions themselves")]
-
-use std::sync::{Arc, Mutex};
-
-use chassis::{
-    Clock, Ids, Settings,
-    auth::{Grantee, KeysFile, Role, generate_key},
-    host::{HostOptions, Running, start},
-    prelude::Service,
-};
-use contracts::{Envelope, Facts};
-use reqwest::{Method, StatusCode};
+use chassis::Settings;
+use contracts::Facts;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-struct Scoring {
-    running: Running,
-    client: reqwest::Client,
-    key: String,
-    told: Arc<Mutex<Vec<Envelope>>>,
-    _folder: tempfile::TempDir,
-}
-
-impl Scoring {
-    async fn start() -> Self {
-        Self::start_on("data_dir: FOLDER").await
-    }
-
-    async fn start_on(store: &str) -> Self {
-        testkit::install_tls_provider();
-        let folder = tempfile::tempdir().unwrap();
-        let (key, mut entry) = generate_key(&Ids::default(), &"n8n".to_owned().try_into().unwrap());
-        entry.roles = vec![Grantee::everywhere(Role::Service), Grantee::everywhere(Role::Auditor)];
-        let keys = folder.path().join("keys.yaml");
-        std::fs::write(&keys, KeysFile { keys: vec![entry] }.to_yaml().unwrap()).unwrap();
-        let yaml = format!(
-            "http: {{listen: '127.0.0.1:0', workers: 2}}\nstore: {{{store}}}\nauth: {{keys_file: FOLDER/keys.yaml}}"
-        );
-        let settings = Settings::from_yaml(&yaml.replace("FOLDER", &folder.path().display().to_string()));
-        let settings = settings.unwrap();
-        let told: Arc<Mutex<Vec<Envelope>>> = Arc::default();
-        let ears = Arc::clone(&told);
-        let listener = Service::new("approvals", "Listener", "Hears what is told.").on_any(move |_, _, event| {
-            ears.lock().unwrap().push(event.clone());
-            Box::pin(async { Ok(()) })
-        });
-        let services = vec![scoring_svc::service(&settings).unwrap(), listener];
-        let clock = Clock::manual("2026-11-23T08:00:00Z".parse().unwrap());
-        let running = start(services, &settings, HostOptions { clock, ..HostOptions::default() }).await.unwrap();
-        Self { running, client: reqwest::Client::new(), key, told, _folder: folder }
-    }
-
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("{}/scoring{path}", self.running.base_url())).bearer_auth(&self.key)
-    }
-
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
-        answer(self.request(Method::GET, path)).await
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
-        answer(self.request(Method::POST, path).json(body)).await
-    }
-
-    async fn score(&self, key: &str, body: &Value) -> (StatusCode, Value) {
-        answer(self.request(Method::POST, "/v1/replenishment/score").header("idempotency-key", key).json(body)).await
-    }
-
-    async fn stream(&self, lines: &[String]) -> Vec<Value> {
-        let request = self.request(Method::POST, "/v1/replenishment/stream");
-        let request = request.header("content-type", "application/x-ndjson").body(lines.join("\n"));
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        response.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
-    let response = request.send().await.unwrap();
-    (response.status(), response.json().await.unwrap_or(Value::Null))
-}
-
-/// A fast seller with two days of stock left and a donor nearby.
-fn facts() -> Value {
-    json!({
-        "product": "SKU-1", "location": "store-1", "as_of": "2026-11-23T07:00:00Z",
-        "item": {"unit_cost": {"minor": 500, "currency": "EUR"}, "unit_price": {"minor": 900, "currency": "EUR"}, "pack": 6},
-        "place": {"region": "north"},
-        "stock": {"on_hand": 10.0, "observed_at": "2026-11-23T06:59:00Z"},
-        "demand": {"first_day": "2026-09-24", "units": (0..60).map(|day| f64::from(4 + day % 4)).collect::<Vec<_>>()},
-        "lead_time": {"supplier": "acme", "promised_days": 5.0, "seen_days": [4.0, 5.0, 6.0, 5.0, 7.0]},
-        "donors": [{"location": "dc-1", "region": "north", "daily_demand": 2.0, "transfer_days": 1.0,
-            "stock": {"on_hand": 400.0, "observed_at": "2026-11-23T06:59:00Z"}}],
-    })
-}
-
-fn line(facts: &Value) -> String {
-    json!({"facts": facts}).to_string()
-}
+use crate::bed::{Scoring, facts, heard, line};
 
 #[tokio::test]
 async fn a_score_keeps_a_recommendation_tells_of_it_and_leaves_an_audit_leaf() {
@@ -119,20 +27,9 @@ async fn a_score_keeps_a_recommendation_tells_of_it_and_leaves_an_audit_leaf() {
 
     let (_, leaves) = scoring.get(&format!("/v1/audit?subject=recommendation:{id}")).await;
     assert_eq!(leaves["items"][0]["verb"], "recommendation.made");
-    let event = heard(&scoring).await;
+    let event = heard(&scoring, "steward.recommendation.made.v1").await;
     assert_eq!(event["recommendation_id"], json!(id));
     assert_eq!((&event["action"], &event["model"]), (&json!("transfer"), &json!("replenishment-priority@1")));
-}
-
-async fn heard(scoring: &Scoring) -> Value {
-    for _ in 0..200 {
-        if let Some(event) = scoring.told.lock().unwrap().first() {
-            assert_eq!(event.kind, "steward.recommendation.made.v1");
-            return serde_json::from_str(event.data.get()).unwrap();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("nothing was told");
 }
 
 #[tokio::test]

@@ -1,0 +1,5 @@
+//! scoring-svc in process: every route, its limits, and what it keeps.
+
+mod bed;
+mod judged;
+mod versions;
