@@ -30,6 +30,9 @@ pub enum EntryError {
     Fit(#[from] FitError),
 }
 
+type Backtest = fn(&[&str], &[&str]) -> Result<Vec<Figures>, EntryError>;
+type Fit = fn(&str, &str, &[&str], &mut dyn FnMut(f64)) -> Result<String, EntryError>;
+
 /// A model whose types are hidden.
 #[derive(Clone, Copy)]
 pub struct Entry {
@@ -38,8 +41,8 @@ pub struct Entry {
     /// The parameter file that is shipped, as JSON.
     pub standard: &'static str,
     reference: fn(&str) -> Result<ModelRef, ParameterError>,
-    backtest: fn(&[&str], &[&str]) -> Result<Vec<Figures>, EntryError>,
-    fit: fn(&str, &str, &[&str], &mut dyn FnMut(f64)) -> Result<String, EntryError>,
+    backtest: Backtest,
+    fit: Fit,
 }
 
 impl Entry {

@@ -12,6 +12,7 @@ pub mod demand_signal;
 pub mod inventory_exception;
 pub mod judge;
 pub mod metrics;
+pub mod outcomes;
 pub mod replenishment;
 pub mod score;
 pub mod summary;

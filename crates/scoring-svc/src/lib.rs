@@ -41,7 +41,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "Scoring",
         "Judges facts: how urgent it is, what to do, and why. It recommends; it never acts.",
     )
-    .migrations(chassis::migrations!("0101_recommendations", "0102_models"))
+    .migrations(chassis::migrations!("0101_recommendations", "0102_models", "0103_outcomes"))
     .routes(move |c| {
         c.app_data(web::Data::from(Arc::clone(&replenishment)))
             .app_data(web::Data::from(Arc::clone(&changes)))

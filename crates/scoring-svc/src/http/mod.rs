@@ -2,6 +2,7 @@
 
 mod judged;
 pub(crate) mod models;
+mod outcomes;
 mod recommendations;
 mod replenishment;
 
@@ -24,6 +25,11 @@ permission!(
     /// Keep cases with known outcomes.
     pub(crate) KeepCases = "models:teach" for [Service, ProcurementLead, Operator, Admin]
 );
+permission!(
+    /// Tell what became of a recommendation.
+    pub(crate) RecordOutcomes = "outcomes:record" for
+        [Service, StoreManager, RegionalOps, ProcurementLead, Operator, Admin]
+);
 
 pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
     c.service(replenishment::score_replenishment)
@@ -37,5 +43,7 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(models::activate_version)
         .service(models::keep_cases)
         .service(recommendations::list_recommendations)
-        .service(recommendations::get_recommendation);
+        .service(recommendations::get_recommendation)
+        .service(outcomes::record_outcome)
+        .service(outcomes::report_outcomes);
 }

@@ -6,7 +6,10 @@ use contracts::{LocationId, ProductId};
 use serde::Deserialize;
 
 use super::ReadRecommendations;
-use crate::store::recommendations::{self, Recommendation};
+use crate::store::{
+    outcomes,
+    recommendations::{self, Recommendation},
+};
 
 /// Which recommendations to list; all of them when nothing is given.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -38,7 +41,7 @@ pub(crate) async fn list_recommendations(
     Ok(web::Json(Page::cut(rows, paging.limit, |one| Paging::cursor(&one.id))))
 }
 
-/// One recommendation with the whole answer as it was given.
+/// One recommendation with the whole answer as it was given, and what became of it.
 #[utoipa::path(tag = "recommendations", responses((status = 200, body = Recommendation), Problems))]
 #[get("/v1/recommendations/{id}")]
 pub(crate) async fn get_recommendation(
@@ -48,5 +51,7 @@ pub(crate) async fn get_recommendation(
 ) -> Result<web::Json<Recommendation>, ApiError> {
     let mut reader = cx.store().read().await?;
     let found = recommendations::find(&mut reader, &id).await?;
-    found.map(web::Json).ok_or_else(|| ApiError::not_found("recommendation"))
+    let found = found.ok_or_else(|| ApiError::not_found("recommendation"))?;
+    let outcomes = outcomes::of(&mut reader, &found.id).await?;
+    Ok(web::Json(Recommendation { outcomes, ..found }))
 }

@@ -51,6 +51,7 @@ impl Recommends for Replenishment {
             input_hash: assessment.input_hash.clone(),
             facts_hash,
             valid_until: assessment.valid_until,
+            forecast: Some((assessment.stock_out_probability, assessment.recommendation.stock_out_probability_after)),
         }))
     }
 }

@@ -1,4 +1,5 @@
 //! All SQL of this service, written once; one file per table.
 
+pub(crate) mod outcomes;
 pub(crate) mod recommendations;
 pub(crate) mod versions;

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{json, value::RawValue};
 use sqlx::{AnyConnection, FromRow, any::AnyRow};
 
+use super::outcomes::Recorded;
+
 /// What a model recommended.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Recommendation {
@@ -33,6 +35,9 @@ pub(crate) struct Recommendation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub answer: Option<Box<RawValue>>,
+    /// What became of it so far; only when one recommendation is looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<Recorded>,
 }
 
 /// What of an answer is kept in columns.
@@ -48,6 +53,8 @@ pub(crate) struct Recommended {
     pub input_hash: Digest,
     pub facts_hash: Digest,
     pub valid_until: Timestamp,
+    /// Probability of a stock-out when nothing is done, and when it is followed.
+    pub forecast: Option<(f64, f64)>,
 }
 
 impl<'r> FromRow<'r, AnyRow> for Recommendation {
@@ -68,6 +75,7 @@ impl<'r> FromRow<'r, AnyRow> for Recommendation {
             made_at: instant(row.try_get("made_at")?),
             valid_until: instant(row.try_get("valid_until")?),
             answer: answer.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            outcomes: Vec::new(),
         })
     }
 }
@@ -92,7 +100,8 @@ pub(crate) async fn keep(
     };
     sqlx::query(
         "INSERT INTO recommendations (id, model, product, location, score, action, quantity, facts_hash, answer, \
-         made_by, made_at, valid_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         made_by, made_at, valid_until, forecast, forecast_followed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(id.as_str())
     .bind(made.model.as_str())
@@ -106,6 +115,8 @@ pub(crate) async fn keep(
     .bind(actor)
     .bind(micros(tx.now()))
     .bind(micros(recommended.valid_until))
+    .bind(recommended.forecast.map(|(untouched, _)| untouched))
+    .bind(recommended.forecast.map(|(_, followed)| followed))
     .execute(tx.conn())
     .await?;
     let details = json!({

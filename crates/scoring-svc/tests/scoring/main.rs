@@ -2,4 +2,5 @@
 
 mod bed;
 mod judged;
+mod outcomes;
 mod versions;
