@@ -4,6 +4,8 @@
 
 mod effects;
 mod events;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http;
 mod notifier;
 mod rules;

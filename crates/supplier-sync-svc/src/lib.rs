@@ -5,6 +5,8 @@
 //! drafted in Odoo, each with a grant that is used up by it. Nobody else in the house knows Odoo.
 
 mod effects;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http;
 mod rules;
 mod settings;

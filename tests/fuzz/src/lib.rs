@@ -6,13 +6,14 @@
 mod documents;
 mod http;
 mod secrets;
+mod services;
 mod wire;
 
 /// Reads bytes and panics where a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// A target's name, which is also that of its folder of seeds, and the target.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("envelope", wire::envelope),
     ("body", wire::body),
     ("canonical", wire::canonical),
@@ -27,6 +28,12 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("webhook", secrets::webhook),
     ("headers", http::headers),
     ("ndjson", http::ndjson),
+    ("observation", supplier_sync_svc::fuzz::observation),
+    ("contacts", notifier_svc::fuzz::contacts),
+    ("report", notifier_svc::fuzz::report),
+    ("mail-route", notifier_svc::fuzz::mail_route),
+    ("mail", services::mail),
+    ("odoo-answers", services::odoo_answers),
 ];
 
 /// The first line of the input and the rest, for targets that need two things.

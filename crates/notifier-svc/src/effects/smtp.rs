@@ -128,15 +128,17 @@ pub(crate) struct SmtpExecutor {
 
 impl SmtpExecutor {
     /// The same bytes at every attempt: id and date come from the effect.
-    fn compose(&self, effect: &Effect, mail: &Mail) -> Result<Message, Attempt> {
+    pub(crate) fn compose(&self, effect: &Effect, mail: &Mail) -> Result<Message, Attempt> {
         let address: Address = mail
             .address
             .parse()
             .map_err(|_| Attempt::refused(format!("{:?} is not an e-mail address", mail.address)))?;
+        // The mail library panics at a name with a line break. None is taken in any more; an older one may wait here.
+        let one_line = |text: &str| text.replace(char::is_control, " ");
         Message::builder()
             .from(self.from.clone())
-            .to(Mailbox::new(Some(mail.name.clone()), address))
-            .subject(mail.subject.clone())
+            .to(Mailbox::new(Some(one_line(&mail.name)), address))
+            .subject(one_line(&mail.subject))
             .message_id(Some(format!("<{}@{}>", effect.id, self.from.email.domain())))
             .date(effect.created_at.into())
             .header(ContentType::TEXT_PLAIN)

@@ -39,7 +39,7 @@ pub(crate) struct ExceptionReport {
 }
 
 impl ExceptionReport {
-    fn violations(&self) -> Vec<FieldError> {
+    pub(crate) fn violations(&self) -> Vec<FieldError> {
         let mut found = Vec::new();
         let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let mut refuse = |bad: bool, pointer: &str, detail: &str| {

@@ -1,6 +1,6 @@
 //! The HTTP surface, one file per resource.
 
-mod exceptions;
+pub(crate) mod exceptions;
 mod messages;
 mod receipts;
 mod subscriptions;

@@ -83,6 +83,8 @@ pub(crate) enum InvalidContacts {
     Syntax(#[source] serde_saphyr::Error),
     #[error("contact {0} is there twice")]
     Twice(PersonId),
+    #[error("contact {0}: the name {1:?} must be of one line, without control characters")]
+    Name(PersonId, String),
     #[error("contact {0}: {1:?} is not an e-mail address")]
     Email(PersonId, String),
 }
@@ -102,11 +104,19 @@ impl Contacts {
             if !seen.insert(&contact.id) {
                 return Err(InvalidContacts::Twice(contact.id.clone()));
             }
+            if contact.name.contains(char::is_control) {
+                return Err(InvalidContacts::Name(contact.id.clone(), contact.name.clone()));
+            }
             if contact.email.parse::<lettre::Address>().is_err() {
                 return Err(InvalidContacts::Email(contact.id.clone(), contact.email.clone()));
             }
         }
         Ok(parsed)
+    }
+
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn all(&self) -> &[Contact] {
+        &self.contacts
     }
 
     /// The contacts an audience means, in the order of the file; none when nobody fits.
@@ -163,6 +173,12 @@ contacts:
         assert_eq!(ids(r#"{"role":"warehouse"}"#), ["dc-desk", "night-desk"]);
         assert_eq!(ids(r#"{"supplier":"supplier-acme"}"#), ["acme"]);
         assert!(ids(r#"{"supplier":"supplier-other"}"#).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_no_mail_can_carry_is_refused() {
+        let refused = Contacts::parse(r#"contacts: [{id: olga, name: "Olga\nBcc: all", email: olga@example.com}]"#);
+        assert!(matches!(refused, Err(InvalidContacts::Name(id, _)) if id.to_string() == "olga"));
     }
 
     #[test]
