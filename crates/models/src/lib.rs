@@ -9,6 +9,7 @@ pub mod allocation;
 pub mod catalogue;
 pub mod counts;
 pub mod demand_signal;
+pub mod ensemble;
 pub mod inventory_exception;
 pub mod judge;
 pub mod metrics;
