@@ -131,8 +131,10 @@ fn serve(mut peer: TcpStream) {
             return;
         }
         let (status, answer) = answer_to(&path);
-        let head = format!("HTTP/1.1 {status} Any\r\ncontent-length: {}\r\n\r\n", answer.len());
-        if peer.write_all(head.as_bytes()).and_then(|()| peer.write_all(&answer)).is_err() {
+        // In one piece: the second of two waits for the peer to acknowledge the first.
+        let mut whole = format!("HTTP/1.1 {status} Any\r\ncontent-length: {}\r\n\r\n", answer.len()).into_bytes();
+        whole.extend(answer);
+        if peer.write_all(&whole).is_err() {
             return;
         }
     }
