@@ -5,6 +5,7 @@ pub(crate) mod models;
 mod outcomes;
 mod recommendations;
 mod replenishment;
+pub(crate) mod summaries;
 
 use chassis::prelude::*;
 
@@ -30,6 +31,11 @@ permission!(
     pub(crate) RecordOutcomes = "outcomes:record" for
         [Service, StoreManager, RegionalOps, ProcurementLead, Operator, Admin]
 );
+permission!(
+    /// Have an exception summarised.
+    pub(crate) Summarise = "summaries:write" for
+        [Service, StoreManager, RegionalOps, ProcurementLead, Operator, Admin]
+);
 
 pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
     c.service(replenishment::score_replenishment)
@@ -45,5 +51,8 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(recommendations::list_recommendations)
         .service(recommendations::get_recommendation)
         .service(outcomes::record_outcome)
-        .service(outcomes::report_outcomes);
+        .service(outcomes::report_outcomes)
+        .service(summaries::summarise)
+        .service(summaries::list_summaries)
+        .service(summaries::get_summary);
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod outcomes;
 pub(crate) mod recommendations;
+pub(crate) mod summaries;
 pub(crate) mod versions;

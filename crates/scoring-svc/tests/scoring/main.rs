@@ -3,4 +3,5 @@
 mod bed;
 mod judged;
 mod outcomes;
+mod summaries;
 mod versions;
