@@ -1,12 +1,13 @@
 use actix_web::{get, post, web};
 use chassis::prelude::*;
 use contracts::{Facts, LocationId, ProductId};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::{ReadFacts, scope};
 use crate::{
     settings::SupplySettings,
-    store::{Assembler, Wanted},
+    store::{self, Assembler, Sold, Wanted},
 };
 
 /// Most items of one batch.
@@ -40,6 +41,39 @@ pub(crate) struct FactsAnswers {
 pub(crate) enum FactsAnswer {
     Facts(Box<Facts>),
     Problem(Problem),
+}
+
+/// Which articles to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SoldSince {
+    /// First day on which sales must have been reported.
+    #[param(value_type = String, format = Date)]
+    sold_since: Date,
+    /// Opaque, from `next_cursor`.
+    cursor: Option<String>,
+    /// Items on a page.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u32>,
+}
+
+/// Products at locations of which sales were reported since a day: what a nightly watch asks facts about. Those at
+/// locations that the caller's roles do not reach are left out, so a page may be short before the last one.
+#[utoipa::path(tag = "facts", params(SoldSince), responses((status = 200, body = Page<Sold>), Problems))]
+#[get("/v1/facts")]
+pub(crate) async fn list_sold(
+    cx: Cx,
+    caller: Caller<ReadFacts>,
+    asked: Params<SoldSince>,
+) -> Result<web::Json<Page<Sold>>, ApiError> {
+    let paging = Paging::parse(asked.cursor.as_deref(), asked.limit)?;
+    let found = store::sold_since(cx.store(), asked.sold_since, paging.after()?, paging.limit + 1).await?;
+    let mut page = Page::cut(found, paging.limit, |sold| Paging::cursor(&sold.position()));
+    let places: Vec<&LocationId> = page.items.iter().map(|sold| &sold.location).collect();
+    let mut reached = scope::reaches(&cx, &caller, &places).await?.into_iter();
+    page.items.retain(|_| reached.next() == Some(true));
+    Ok(web::Json(page))
 }
 
 /// Everything known of a product at a location, sealed with its hash: what models score, approvers see and drift checks

@@ -13,6 +13,7 @@ pub(crate) fn routes(service: &mut ServiceConfig<'_>) {
     service
         .service(hooks::take_odoo_hook)
         .service(observations::post_observations)
+        .service(facts::list_sold)
         .service(facts::get_facts)
         .service(facts::get_facts_batch)
         .service(transfers::post_transfer)

@@ -72,6 +72,33 @@ async fn facts_are_read_only_where_a_role_of_the_caller_reaches() {
 }
 
 #[actix_web::test]
+async fn a_list_of_what_was_sold_has_only_what_a_role_of_the_caller_reaches_and_no_day_before_the_first() {
+    let bed = bed(false).await;
+    let sales = PLACES.iter().flat_map(|place| ["2026-11-20", "2026-11-22"].map(|day| (place, day)));
+    let lines = sales.map(|(place, day)| {
+        json!({"kind": "sales", "product": "P", "location": place, "day": day, "units": 2}).to_string()
+    });
+    bed.observe(&lines.collect::<Vec<_>>().join("\n")).await;
+    for (caller, reached) in [("service", vec!["S1", "S2", "S3"]), ("both", vec!["S1", "S2"]), ("store-1", vec!["S1"])]
+    {
+        let (mut seen, mut next) = (Vec::new(), String::new());
+        loop {
+            let (status, page) = bed.get_as(caller, &format!("/facts?sold_since=2026-11-22&limit=1{next}")).await;
+            assert_eq!(status, 200, "{page}");
+            seen.extend(page["items"].as_array().unwrap().iter().cloned());
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            next = format!("&cursor={cursor}");
+        }
+        let expected = reached.iter().map(|place| json!({"product": "P", "location": place, "last_day": "2026-11-22"}));
+        assert_eq!(seen, expected.collect::<Vec<_>>(), "{caller}");
+    }
+    let (_, none) = bed.get_as("service", "/facts?sold_since=2026-11-23").await;
+    assert_eq!(none["items"], json!([]));
+    let (status, problem) = bed.get_as("service", "/facts").await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::BAD_REQUEST, &json!("query:sold_since")));
+}
+
+#[actix_web::test]
 async fn a_transfer_is_presented_only_by_somebody_who_reaches_one_of_its_ends() {
     let bed = bed(true).await;
     let reach = [
