@@ -44,6 +44,12 @@ fn outgoing(shipment: &Shipment, workflow: &Workflow, node: Node<'_>, seen: &mut
     let fields = match node.kind() {
         "webhook" => names(&["body", "headers", "params", "query"]),
         "wait" if node.parameter("resume") == "webhook" => names(&["body", "headers", "params", "query"]),
+        "scheduleTrigger" => names(&["timestamp"]),
+        "splitOut" => {
+            let list = node.parameter("fieldToSplitOut");
+            let sources = workflow.feeding(node.name()).into_iter();
+            common(sources.map(|(from, _)| calls::element_fields(shipment, from, list)))
+        }
         "errorTrigger" => names(&["execution", "workflow", "trigger"]),
         "executeWorkflowTrigger" => {
             let inputs = node.parameters()["workflowInputs"]["values"].as_array().into_iter().flatten();
