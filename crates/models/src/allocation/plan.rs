@@ -1,0 +1,184 @@
+//! Which units to move: greedy by expected gain, then improved lane by lane.
+//!
+//! Without fixed costs the problem is a flow with concave gains; the fixed cost of a lane makes it NP-hard
+//! (Guisewite and Pardalos 1990, fixed-charge network flow). So whole bundles are weighed when a lane is opened, and
+//! a local search then takes lanes out, puts other ones in, and fills up again, until nothing helps. How far that
+//! may be from the best plan is measured by [`super::bound`], for every answer.
+
+use super::problem::{Arc, Problem};
+
+/// A gain below this is rounding, in minor units.
+const ROUNDING: f64 = 1e-9;
+/// Most passes of the local search over all lanes. It ends by itself after two or three on real cases.
+const PASSES: usize = 8;
+/// Lanes times used lanes beyond which the local search would take longer than it is worth.
+const SEARCHED_LANES: usize = 2_000;
+
+/// Units on each lane, with what they come to at each location.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Plan {
+    pub(super) units: Vec<usize>,
+    pub(super) given: Vec<usize>,
+    pub(super) got: Vec<usize>,
+    /// Expected gain in minor units.
+    pub(super) gain: f64,
+}
+
+impl Plan {
+    pub(super) fn nothing(problem: &Problem) -> Self {
+        let sites = problem.sites.len();
+        Self { units: vec![0; problem.arcs.len()], given: vec![0; sites], got: vec![0; sites], gain: 0.0 }
+    }
+
+    /// The plan of a problem.
+    pub(super) fn of(problem: &Problem) -> Self {
+        Self::nothing(problem).improved(problem)
+    }
+
+    /// A plan at least as good, from one that the problem allows.
+    pub(super) fn improved(mut self, problem: &Problem) -> Self {
+        self.fill(problem, None);
+        let mut trial = self.clone();
+        for _ in 0..if problem.arcs.len() > SEARCHED_LANES { 0 } else { PASSES } {
+            let before = self.gain;
+            for lane in 0..problem.arcs.len() {
+                for change in CHANGES {
+                    trial.clone_from(&self);
+                    if change(&mut trial, problem, lane) && trial.gain > self.gain + ROUNDING {
+                        std::mem::swap(&mut self, &mut trial);
+                    }
+                }
+            }
+            if self.gain <= before + ROUNDING {
+                break;
+            }
+        }
+        self
+    }
+
+    /// Most units that a lane can take on top, and what each of so many would gain in all, the fixed cost of opening
+    /// it included: the best number of them.
+    fn best(&self, problem: &Problem, lane: usize) -> (usize, f64) {
+        let arc = &problem.arcs[lane];
+        let (given, got) = (self.given[arc.from], self.got[arc.to]);
+        if self.got[arc.from] > 0 || self.given[arc.to] > 0 {
+            return (0, 0.0);
+        }
+        let give = &problem.sites[arc.from].give[given..];
+        let get = &problem.sites[arc.to].get[got..];
+        let most = (arc.most - self.units[lane]).min(give.len() - 1).min(get.len() - 1);
+        // Concave in the units, so the best number is where the next one no longer gains.
+        let next = |k: usize| get[k + 1] - get[k] - (give[k + 1] - give[k]) - arc.unit_cost;
+        let mut units = 0;
+        while units < most && next(units) > 0.0 {
+            units += 1;
+        }
+        let opening = if self.units[lane] == 0 { arc.fixed_cost } else { 0.0 };
+        (units, get[units] - get[0] - (give[units] - give[0]) - arc.unit_cost * units as f64 - opening)
+    }
+
+    fn put(&mut self, arc: &Arc, lane: usize, units: usize, gain: f64) {
+        self.units[lane] += units;
+        self.given[arc.from] += units;
+        self.got[arc.to] += units;
+        self.gain += gain;
+    }
+
+    /// Adds the bundle that gains most until none gains; equal gains go to the earlier lane.
+    fn fill(&mut self, problem: &Problem, closed: Option<usize>) {
+        loop {
+            let mut best = (0, 0, ROUNDING);
+            for lane in (0..problem.arcs.len()).filter(|lane| Some(*lane) != closed) {
+                let (units, gain) = self.best(problem, lane);
+                if gain > best.2 {
+                    best = (lane, units, gain);
+                }
+            }
+            let (lane, units, gain) = best;
+            if units == 0 {
+                return;
+            }
+            self.put(&problem.arcs[lane], lane, units, gain);
+        }
+    }
+
+    /// Takes all units off a lane.
+    fn clear(&mut self, problem: &Problem, lane: usize) {
+        let (arc, units) = (&problem.arcs[lane], self.units[lane]);
+        if units == 0 {
+            return;
+        }
+        let (give, get) = (&problem.sites[arc.from].give, &problem.sites[arc.to].get);
+        let (given, got) = (self.given[arc.from], self.got[arc.to]);
+        let lost = get[got] - get[got - units] - (give[given] - give[given - units]);
+        self.gain -= lost - arc.unit_cost * units as f64 - arc.fixed_cost;
+        self.units[lane] = 0;
+        self.given[arc.from] -= units;
+        self.got[arc.to] -= units;
+    }
+
+    /// Clears the used lanes for which a property holds.
+    fn clear_where(&mut self, problem: &Problem, holds: impl Fn(&Arc) -> bool) {
+        for lane in 0..problem.arcs.len() {
+            if holds(&problem.arcs[lane]) {
+                self.clear(problem, lane);
+            }
+        }
+    }
+}
+
+/// Changes that the local search tries at each lane; `false` when one has no meaning there.
+const CHANGES: [fn(&mut Plan, &Problem, usize) -> bool; 4] = [without, anew, instead_at_receiver, instead_at_both];
+
+/// Without this lane.
+fn without(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
+    let used = plan.units[lane] > 0;
+    if used {
+        plan.clear(problem, lane);
+        plan.fill(problem, Some(lane));
+    }
+    used
+}
+
+/// Its units weighed again, now that the rest stands.
+fn anew(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
+    let used = plan.units[lane] > 0;
+    if used {
+        plan.clear(problem, lane);
+        plan.fill(problem, None);
+    }
+    used
+}
+
+/// This lane first, in place of those that now serve its receiver.
+fn instead_at_receiver(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
+    let to = problem.arcs[lane].to;
+    let worth_it = plan.units[lane] == 0 && plan.got[to] > 0;
+    if worth_it {
+        plan.clear_where(problem, |arc| arc.to == to);
+        plan.open(problem, lane);
+    }
+    worth_it
+}
+
+/// This lane first, in place of all that now give from its giver or serve its receiver, or go the other way.
+fn instead_at_both(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
+    let Arc { from, to, .. } = problem.arcs[lane];
+    let worth_it = plan.units[lane] == 0 && plan.given[from] + plan.got[from] + plan.given[to] > 0;
+    if worth_it {
+        plan.clear_where(problem, |arc| [arc.from, arc.to].iter().any(|site| [from, to].contains(site)));
+        plan.open(problem, lane);
+    }
+    worth_it
+}
+
+impl Plan {
+    /// Opens a lane with its best bundle, even at a loss, and fills up around it.
+    fn open(&mut self, problem: &Problem, lane: usize) {
+        let (units, gain) = self.best(problem, lane);
+        if units > 0 {
+            self.put(&problem.arcs[lane], lane, units, gain);
+        }
+        self.fill(problem, None);
+    }
+}
