@@ -1,10 +1,13 @@
 //! How much the best plan could gain at most: a Lagrangian bound (Geoffrion 1974; Fisher 1981).
 //!
-//! Give every unit that leaves a location a price. Then locations part: a giver sells as many as pay, a receiver buys
-//! as many as pay, and what they earn together is no less than what any plan gains, whatever the prices are. A few
-//! steps down the subgradient find prices at which that is little.
+//! Give every unit that leaves a location a price. Then locations part: each buys and sells as many as pay, and what
+//! they earn together is no less than what any plan gains, whatever the prices are. A few steps down the subgradient
+//! find prices at which that is little.
 
-use super::{plan::Plan, problem::Problem};
+use super::{
+    plan::Plan,
+    problem::{Problem, Site},
+};
 
 /// Steps of the descent. More tighten the bound by less than a thousandth on real cases.
 const STEPS: usize = 40;
@@ -36,7 +39,7 @@ pub(super) fn bound(problem: &Problem, plan: &Plan) -> f64 {
         if norm == 0.0 || lowest <= plan.gain {
             break;
         }
-        let step = share * (value.min(lowest) - plan.gain).max(0.0) / norm;
+        let step = share * (lowest - plan.gain) / norm;
         for (price, excess) in prices.iter_mut().zip(&excess) {
             *price = (*price - step * excess).max(0.0);
         }
@@ -44,13 +47,13 @@ pub(super) fn bound(problem: &Problem, plan: &Plan) -> f64 {
     lowest.max(plan.gain)
 }
 
-/// A giver's next unit costs it this much: what it would have to be paid.
+/// What a location's last unit earns it under the plan: what it would have to be paid.
 fn first_prices(problem: &Problem, plan: &Plan) -> Vec<f64> {
-    let price = |(give, given): (&Vec<f64>, &usize)| {
-        let next = (given + 1).min(give.len() - 1);
-        if next == 0 { 0.0 } else { give[next] - give[next - 1] }
+    let price = |(index, site): (usize, &Site)| {
+        let level = plan.level(problem, index);
+        if level == 0 { 0.0 } else { site.value[level] - site.value[level - 1] }
     };
-    problem.sites.iter().map(|site| &site.give).zip(&plan.given).map(price).collect()
+    problem.sites.iter().enumerate().map(price).collect()
 }
 
 /// Lanes by receiver.
@@ -89,54 +92,62 @@ impl Lanes {
         excess.fill(0.0);
         let mut value = 0.0;
         let mut offers = Vec::new();
-        for (site, receiver) in self.0.iter().enumerate() {
-            let (sold, selling) = sale(&problem.sites[site].give, prices[site]);
+        for (index, receiver) in self.0.iter().enumerate() {
             offers.clear();
             offers.extend(receiver.arcs.iter().map(|lane| {
                 let arc = &problem.arcs[*lane];
                 (prices[arc.from] + arc.unit_cost, *lane)
             }));
             offers.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let (bought, buying) = receiver.purchase(problem, &problem.sites[site].get, &offers);
-            // A location gives or gets: it takes what earns more.
-            value += selling.max(buying);
-            if selling >= buying {
-                excess[site] += sold as f64;
-            } else {
-                take(problem, &offers, bought, |from, units| excess[from] -= units as f64);
-            }
+            let trade = receiver.trade(problem, &problem.sites[index], prices[index], &offers);
+            value += trade.earned;
+            excess[index] += trade.sold as f64;
+            take(problem, &offers, trade.bought, |from, units| excess[from] -= units as f64);
         }
         value
     }
 }
 
-/// Units that a giver sells at a price, and what it earns.
-fn sale(give: &[f64], price: f64) -> (usize, f64) {
-    let mut units = 0;
-    while units + 1 < give.len() && give[units + 1] - give[units] < price {
-        units += 1;
-    }
-    (units, price * units as f64 - give[units])
+/// What a location does at given prices.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trade {
+    bought: usize,
+    sold: usize,
+    earned: f64,
 }
 
 impl Receiver {
-    /// Units that a receiver buys from the cheapest offers on, and what it earns. Fixed costs are counted for as few
-    /// lanes as can bring so many units, which no plan can do for less.
-    fn purchase(&self, problem: &Problem, get: &[f64], offers: &[(f64, usize)]) -> (usize, f64) {
-        let (mut best, mut units, mut cost, mut lanes) = ((0, 0.0), 0, 0.0, 1);
-        for (price, lane) in offers {
+    /// The best trade of a location: it buys from the cheapest offers on, and sells what earns less than its price.
+    /// Fixed costs are counted for as few lanes as can bring so many units, which no plan can do for less.
+    fn trade(&self, problem: &Problem, site: &Site, price: f64, offers: &[(f64, usize)]) -> Trade {
+        // Levels whose unit earns at least the price are kept, the others sold.
+        let kept = site.value.windows(2).take_while(|pair| pair[1] - pair[0] >= price).count();
+        let with = |bought: usize, cost: f64| {
+            let level = site.most_out + bought;
+            let sold = level.saturating_sub(kept).min(site.most_out);
+            (level - sold <= site.top.max(site.most_out)).then(|| Trade {
+                bought,
+                sold,
+                earned: site.value[level - sold] + price * sold as f64 - cost,
+            })
+        };
+        let mut best = with(0, 0.0).unwrap_or_default();
+        let (mut last, mut bought, mut cost, mut lanes) = (best.earned, 0, 0.0, 1);
+        for (offer, lane) in offers {
             for _ in 0..problem.arcs[*lane].most {
-                if units + 1 == get.len() || get[units + 1] - get[units] <= *price {
+                bought += 1;
+                cost += offer;
+                // Concave but for fixed costs, which only rise: once a unit does not pay, no further one does.
+                let Some(trade) = with(bought, cost).filter(|trade| bought <= site.most_in && trade.earned > last) else {
                     return best;
-                }
-                units += 1;
-                cost += price;
-                while self.widest[lanes - 1] < units {
+                };
+                last = trade.earned;
+                while self.widest[lanes - 1] < bought {
                     lanes += 1;
                 }
-                let earned = get[units] - cost - self.fixed_cost * lanes as f64;
-                if earned > best.1 {
-                    best = (units, earned);
+                let earned = trade.earned - self.fixed_cost * lanes as f64;
+                if earned > best.earned {
+                    best = Trade { earned, ..trade };
                 }
             }
         }

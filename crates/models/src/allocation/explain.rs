@@ -48,13 +48,17 @@ fn used(planned: &Planned<'_>) -> impl Iterator<Item = usize> {
     (0..planned.plan.units.len()).filter(|lane| planned.plan.units[*lane] > 0)
 }
 
-/// A lane's part of what its giver loses and its receiver wins, by units.
+/// A lane's part of what its giver loses and its receiver wins, by units. A location that does both is taken to give
+/// first.
 fn lost_and_won(planned: &Planned<'_>, lane: usize) -> (f64, f64) {
     let (problem, plan) = (&planned.problem, &planned.plan);
     let (arc, units) = (&problem.arcs[lane], plan.units[lane] as f64);
+    let (giver, receiver) = (&problem.sites[arc.from], &problem.sites[arc.to]);
     let (given, got) = (plan.given[arc.from], plan.got[arc.to]);
-    let lost = problem.sites[arc.from].give[given] * units / given as f64;
-    (lost, problem.sites[arc.to].get[got] * units / got as f64)
+    let lost = giver.value[giver.most_out] - giver.value[giver.most_out - given];
+    let high = plan.level(problem, arc.to);
+    let won = receiver.value[high] - receiver.value[high - got];
+    (lost * units / given as f64, won * units / got as f64)
 }
 
 fn lane_cost(planned: &Planned<'_>, lane: usize) -> f64 {

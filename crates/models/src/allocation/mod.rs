@@ -171,8 +171,8 @@ fn pose(request: &Request, outlooks: &[Outlook]) -> Problem {
         unit_cost: lane.unit_cost,
         fixed_cost: lane.fixed_cost,
         most: if usable(&lane) { lane.capacity as usize } else { 0 }
-            .min(sites[lane.from].give.len() - 1)
-            .min(sites[lane.to].get.len() - 1),
+            .min(sites[lane.from].most_out)
+            .min(sites[lane.to].most_in),
     };
     let arcs = request.lanes.iter().map(arc).collect();
     Problem { sites, arcs }

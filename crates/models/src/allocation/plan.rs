@@ -56,25 +56,35 @@ impl Plan {
         self
     }
 
-    /// Most units that a lane can take on top, and what each of so many would gain in all, the fixed cost of opening
-    /// it included: the best number of them.
+    /// Level of a location's stock in its table.
+    pub(super) fn level(&self, problem: &Problem, site: usize) -> usize {
+        problem.sites[site].most_out + self.got[site] - self.given[site]
+    }
+
+    /// The number of units that a lane had best take on top of those it has, and what they gain, the fixed cost of
+    /// opening it included.
     fn best(&self, problem: &Problem, lane: usize) -> (usize, f64) {
         let arc = &problem.arcs[lane];
-        let (given, got) = (self.given[arc.from], self.got[arc.to]);
-        if self.got[arc.from] > 0 || self.given[arc.to] > 0 {
-            return (0, 0.0);
-        }
-        let give = &problem.sites[arc.from].give[given..];
-        let get = &problem.sites[arc.to].get[got..];
-        let most = (arc.most - self.units[lane]).min(give.len() - 1).min(get.len() - 1);
+        let (from, to) = (&problem.sites[arc.from], &problem.sites[arc.to]);
+        let (high, low) = (self.level(problem, arc.from), self.level(problem, arc.to));
+        let most = (arc.most - self.units[lane])
+            .min(from.most_out - self.given[arc.from])
+            .min(to.most_in - self.got[arc.to])
+            .min(to.top.saturating_sub(low));
+        let gain = |units: usize| {
+            let won = to.value[low + units] - to.value[low];
+            won - (from.value[high] - from.value[high - units]) - arc.unit_cost * units as f64
+        };
         // Concave in the units, so the best number is where the next one no longer gains.
-        let next = |k: usize| get[k + 1] - get[k] - (give[k + 1] - give[k]) - arc.unit_cost;
-        let mut units = 0;
-        while units < most && next(units) > 0.0 {
-            units += 1;
+        let mut best = (0, 0.0);
+        while best.0 < most {
+            let more = gain(best.0 + 1);
+            if more <= best.1 {
+                break;
+            }
+            best = (best.0 + 1, more);
         }
-        let opening = if self.units[lane] == 0 { arc.fixed_cost } else { 0.0 };
-        (units, get[units] - get[0] - (give[units] - give[0]) - arc.unit_cost * units as f64 - opening)
+        (best.0, if self.units[lane] == 0 { best.1 - arc.fixed_cost } else { best.1 })
     }
 
     fn put(&mut self, arc: &Arc, lane: usize, units: usize, gain: f64) {
@@ -108,9 +118,9 @@ impl Plan {
         if units == 0 {
             return;
         }
-        let (give, get) = (&problem.sites[arc.from].give, &problem.sites[arc.to].get);
-        let (given, got) = (self.given[arc.from], self.got[arc.to]);
-        let lost = get[got] - get[got - units] - (give[given] - give[given - units]);
+        let (from, to) = (&problem.sites[arc.from].value, &problem.sites[arc.to].value);
+        let (low, high) = (self.level(problem, arc.from), self.level(problem, arc.to));
+        let lost = to[high] - to[high - units] - (from[low + units] - from[low]);
         self.gain -= lost - arc.unit_cost * units as f64 - arc.fixed_cost;
         self.units[lane] = 0;
         self.given[arc.from] -= units;
@@ -161,7 +171,7 @@ fn instead_at_receiver(plan: &mut Plan, problem: &Problem, lane: usize) -> bool 
     worth_it
 }
 
-/// This lane first, in place of all that now give from its giver or serve its receiver, or go the other way.
+/// This lane first, in place of all that now give from or serve its giver or its receiver.
 fn instead_at_both(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
     let Arc { from, to, .. } = problem.arcs[lane];
     let worth_it = plan.units[lane] == 0 && plan.given[from] + plan.got[from] + plan.given[to] > 0;

@@ -2,7 +2,8 @@
 //! the lanes cost.
 //!
 //! A location's expected earnings are concave in its stock: the first units serve what is reserved, each further one
-//! sells with the probability that demand beyond the reserved units reaches it. A location gives or gets, never both.
+//! sells with the probability that demand beyond the reserved units reaches it. A location may both give and get; it
+//! gives from what is on hand only.
 
 use super::forecast::{Outlook, WalkIn};
 
@@ -14,10 +15,14 @@ const RECURSED: f64 = 500.0;
 /// A location's side of the problem.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Site {
-    /// Minor units lost when `k` units leave, for `k` = 0 and up to what may leave. Convex.
-    pub(super) give: Vec<f64>,
-    /// Minor units won when `k` units arrive, up to what may arrive. Concave.
-    pub(super) get: Vec<f64>,
+    /// Most units that may leave, and that may arrive.
+    pub(super) most_out: usize,
+    pub(super) most_in: usize,
+    /// Expected earnings in minor units, beyond those without a plan, by stock level: level `most_out` is the stock
+    /// on hand, each level is one unit more. Concave.
+    pub(super) value: Vec<f64>,
+    /// Highest level that a unit is brought for; those above are only passed when something is taken back.
+    pub(super) top: usize,
 }
 
 /// A lane's side of the problem.
@@ -99,34 +104,39 @@ impl<'a> Tails<'a> {
 }
 
 impl Site {
-    /// The tables of a location. `gives` and `gets` are the most units its lanes can move, `cheapest` the least that
+    /// The table of a location. `out` and `inward` are the most units its lanes can move, `cheapest` the least that
     /// bringing a unit here costs.
     pub(super) fn of(
         outlook: &Outlook,
         worth: Worth,
         limits: &Limits,
-        (gives, gets): (usize, usize),
+        (out, inward): (usize, usize),
         cheapest: f64,
     ) -> Self {
-        let (stock, reserved) = (outlook.stock, outlook.reserved);
+        let (most_out, most_in) = (limits.gives(outlook, out), limits.gets(outlook, inward));
         let mut tails = Tails::of(&outlook.walk_in);
-        // Worth of the unit that brings stock from `y` to `y + 1`.
-        let mut unit =
-            |y: usize| if y < reserved { worth.reserved } else { worth.margin * tails.above(y - reserved) };
-        let mut get = vec![0.0];
-        for k in 0..limits.gets(outlook, gets) {
-            let won = unit(stock + k);
-            // Not worth the cheapest way here: neither is any further unit.
-            if won <= cheapest {
-                break;
+        // Worth of the unit that brings stock from `stock` to one more.
+        let mut unit = |stock: usize| match stock.checked_sub(outlook.reserved) {
+            Some(beyond) => worth.margin * tails.above(beyond),
+            None => worth.reserved,
+        };
+        let lowest = outlook.stock - most_out;
+        let mut value = vec![0.0];
+        let (mut top, mut risen) = (None, 0.0);
+        // Above the level where a unit is no longer worth the cheapest way here, only what was given can come back.
+        while value.len() <= top.unwrap_or(most_out + most_in) + if top.is_some() { most_out } else { 0 } {
+            let level = value.len() - 1;
+            let won = unit(lowest + level);
+            if top.is_none() && level >= most_out && (won <= cheapest || level == most_out + most_in) {
+                top = Some(level);
+                continue;
             }
-            get.push(get[k] + won);
+            risen += won;
+            value.push(risen);
         }
-        let mut give = vec![0.0];
-        for k in 0..limits.gives(outlook, gives) {
-            give.push(give[k] + unit(stock - k - 1));
-        }
-        Self { give, get }
+        let on_hand = value[most_out];
+        value.iter_mut().for_each(|value| *value -= on_hand);
+        Self { most_out, most_in, value, top: top.unwrap_or(most_out) }
     }
 }
 
