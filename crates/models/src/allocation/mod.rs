@@ -175,7 +175,7 @@ fn pose(request: &Request, outlooks: &[Outlook]) -> Problem {
             .min(sites[lane.to].most_in),
     };
     let arcs = request.lanes.iter().map(arc).collect();
-    Problem { sites, arcs }
+    Problem::new(sites, arcs)
 }
 
 /// Lowest and highest fill rate that transfers may lead to.

@@ -5,7 +5,7 @@
 //! a local search then takes lanes out, puts other ones in, and fills up again, until nothing helps. How far that
 //! may be from the best plan is measured by [`super::bound`], for every answer.
 
-use super::problem::{Arc, Problem};
+use super::problem::{Arc, Problem, first};
 
 /// A gain below this is rounding, in minor units.
 const ROUNDING: f64 = 1e-9;
@@ -22,12 +22,24 @@ pub(super) struct Plan {
     pub(super) got: Vec<usize>,
     /// Expected gain in minor units.
     pub(super) gain: f64,
+    /// What each lane could best take on top, and gain by it: kept up to date as units move.
+    offers: Vec<(usize, f64)>,
 }
 
 impl Plan {
     pub(super) fn nothing(problem: &Problem) -> Self {
-        let sites = problem.sites.len();
-        Self { units: vec![0; problem.arcs.len()], given: vec![0; sites], got: vec![0; sites], gain: 0.0 }
+        let (sites, lanes) = (problem.sites.len(), problem.arcs.len());
+        let mut plan = Self {
+            units: vec![0; lanes],
+            given: vec![0; sites],
+            got: vec![0; sites],
+            gain: 0.0,
+            offers: vec![(0, 0.0); lanes],
+        };
+        for lane in 0..lanes {
+            plan.offers[lane] = plan.best(problem, lane);
+        }
+        plan
     }
 
     /// The plan of a problem.
@@ -75,40 +87,42 @@ impl Plan {
             let won = to.value[low + units] - to.value[low];
             won - (from.value[high] - from.value[high - units]) - arc.unit_cost * units as f64
         };
-        // Concave in the units, so the best number is where the next one no longer gains.
-        let mut best = (0, 0.0);
-        while best.0 < most {
-            let more = gain(best.0 + 1);
-            if more <= best.1 {
-                break;
-            }
-            best = (best.0 + 1, more);
-        }
-        (best.0, if self.units[lane] == 0 { best.1 - arc.fixed_cost } else { best.1 })
+        // Concave in the units: the best number is the first after which another one no longer gains.
+        let units = first(most, |units| gain(units + 1) <= gain(units));
+        let opening = if self.units[lane] == 0 { arc.fixed_cost } else { 0.0 };
+        (units, if units > 0 { gain(units) - opening } else { 0.0 })
     }
 
-    fn put(&mut self, arc: &Arc, lane: usize, units: usize, gain: f64) {
+    /// Puts a lane's best bundle on it.
+    fn take(&mut self, problem: &Problem, lane: usize) {
+        let (arc, (units, gain)) = (&problem.arcs[lane], self.offers[lane]);
         self.units[lane] += units;
         self.given[arc.from] += units;
         self.got[arc.to] += units;
         self.gain += gain;
+        self.refresh(problem, arc);
+    }
+
+    /// Weighs anew the lanes that touch a lane's ends.
+    fn refresh(&mut self, problem: &Problem, moved: &Arc) {
+        for site in [moved.from, moved.to] {
+            for lane in &problem.sites[site].lanes {
+                self.offers[*lane] = self.best(problem, *lane);
+            }
+        }
     }
 
     /// Adds the bundle that gains most until none gains; equal gains go to the earlier lane.
     fn fill(&mut self, problem: &Problem, closed: Option<usize>) {
         loop {
-            let mut best = (0, 0, ROUNDING);
-            for lane in (0..problem.arcs.len()).filter(|lane| Some(*lane) != closed) {
-                let (units, gain) = self.best(problem, lane);
-                if gain > best.2 {
-                    best = (lane, units, gain);
+            let mut best = (None, ROUNDING);
+            for (lane, (_, gain)) in self.offers.iter().enumerate() {
+                if *gain > best.1 && Some(lane) != closed {
+                    best = (Some(lane), *gain);
                 }
             }
-            let (lane, units, gain) = best;
-            if units == 0 {
-                return;
-            }
-            self.put(&problem.arcs[lane], lane, units, gain);
+            let Some(lane) = best.0 else { return };
+            self.take(problem, lane);
         }
     }
 
@@ -125,15 +139,22 @@ impl Plan {
         self.units[lane] = 0;
         self.given[arc.from] -= units;
         self.got[arc.to] -= units;
+        self.refresh(problem, arc);
     }
 
-    /// Clears the used lanes for which a property holds.
-    fn clear_where(&mut self, problem: &Problem, holds: impl Fn(&Arc) -> bool) {
-        for lane in 0..problem.arcs.len() {
-            if holds(&problem.arcs[lane]) {
-                self.clear(problem, lane);
+    /// Clears the lanes at a location for which a property holds.
+    fn clear_where(&mut self, problem: &Problem, site: usize, holds: impl Fn(&Arc) -> bool) {
+        for lane in &problem.sites[site].lanes {
+            if holds(&problem.arcs[*lane]) {
+                self.clear(problem, *lane);
             }
         }
+    }
+
+    /// Opens a lane with its best bundle, even at a loss, and fills up around it.
+    fn open(&mut self, problem: &Problem, lane: usize) {
+        self.take(problem, lane);
+        self.fill(problem, None);
     }
 }
 
@@ -165,7 +186,7 @@ fn instead_at_receiver(plan: &mut Plan, problem: &Problem, lane: usize) -> bool 
     let to = problem.arcs[lane].to;
     let worth_it = plan.units[lane] == 0 && plan.got[to] > 0;
     if worth_it {
-        plan.clear_where(problem, |arc| arc.to == to);
+        plan.clear_where(problem, to, |arc| arc.to == to);
         plan.open(problem, lane);
     }
     worth_it
@@ -176,19 +197,9 @@ fn instead_at_both(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
     let Arc { from, to, .. } = problem.arcs[lane];
     let worth_it = plan.units[lane] == 0 && plan.given[from] + plan.got[from] + plan.given[to] > 0;
     if worth_it {
-        plan.clear_where(problem, |arc| [arc.from, arc.to].iter().any(|site| [from, to].contains(site)));
+        plan.clear_where(problem, from, |_| true);
+        plan.clear_where(problem, to, |_| true);
         plan.open(problem, lane);
     }
     worth_it
-}
-
-impl Plan {
-    /// Opens a lane with its best bundle, even at a loss, and fills up around it.
-    fn open(&mut self, problem: &Problem, lane: usize) {
-        let (units, gain) = self.best(problem, lane);
-        if units > 0 {
-            self.put(&problem.arcs[lane], lane, units, gain);
-        }
-        self.fill(problem, None);
-    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Site {
     pub(super) value: Vec<f64>,
     /// Highest level that a unit is brought for; those above are only passed when something is taken back.
     pub(super) top: usize,
+    /// Lanes that begin or end here.
+    pub(super) lanes: Vec<usize>,
 }
 
 /// A lane's side of the problem.
@@ -34,6 +36,16 @@ pub(super) struct Arc {
     pub(super) fixed_cost: f64,
     /// Most units, by capacity and by what giver and receiver allow.
     pub(super) most: usize,
+}
+
+impl Problem {
+    pub(super) fn new(mut sites: Vec<Site>, arcs: Vec<Arc>) -> Self {
+        for (lane, arc) in arcs.iter().enumerate() {
+            sites[arc.from].lanes.push(lane);
+            sites[arc.to].lanes.push(lane);
+        }
+        Self { sites, arcs }
+    }
 }
 
 /// Everything that a plan is made from.
@@ -136,7 +148,7 @@ impl Site {
         }
         let on_hand = value[most_out];
         value.iter_mut().for_each(|value| *value -= on_hand);
-        Self { most_out, most_in, value, top: top.unwrap_or(most_out) }
+        Self { most_out, most_in, value, top: top.unwrap_or(most_out), lanes: Vec::new() }
     }
 }
 
@@ -158,7 +170,7 @@ impl Limits {
 }
 
 /// The first of `0..length` with a property that all later ones share; `length` when none has it.
-fn first(length: usize, has: impl Fn(usize) -> bool) -> usize {
+pub(super) fn first(length: usize, has: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, length);
     while low < high {
         let middle = usize::midpoint(low, high);
