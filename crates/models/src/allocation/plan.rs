@@ -55,10 +55,12 @@ impl Plan {
             let before = self.gain;
             for lane in 0..problem.arcs.len() {
                 for change in CHANGES {
-                    trial.clone_from(&self);
-                    if change(&mut trial, problem, lane) && trial.gain > self.gain + ROUNDING {
-                        std::mem::swap(&mut self, &mut trial);
-                    }
+                    self.try_out(&mut trial, |plan| change(plan, problem, lane));
+                }
+                let mut less = 1;
+                while less < self.units[lane] {
+                    self.try_out(&mut trial, |plan| with_less(plan, problem, lane, less));
+                    less *= 2;
                 }
             }
             if self.gain <= before + ROUNDING {
@@ -66,6 +68,14 @@ impl Plan {
             }
         }
         self
+    }
+
+    /// Keeps a change that gains.
+    fn try_out(&mut self, trial: &mut Self, change: impl FnOnce(&mut Self) -> bool) {
+        trial.clone_from(self);
+        if change(trial) && trial.gain > self.gain + ROUNDING {
+            std::mem::swap(self, trial);
+        }
     }
 
     /// Level of a location's stock in its table.
@@ -128,15 +138,20 @@ impl Plan {
 
     /// Takes all units off a lane.
     fn clear(&mut self, problem: &Problem, lane: usize) {
-        let (arc, units) = (&problem.arcs[lane], self.units[lane]);
+        self.take_back(problem, lane, self.units[lane]);
+    }
+
+    fn take_back(&mut self, problem: &Problem, lane: usize, units: usize) {
         if units == 0 {
             return;
         }
+        let arc = &problem.arcs[lane];
         let (from, to) = (&problem.sites[arc.from].value, &problem.sites[arc.to].value);
         let (low, high) = (self.level(problem, arc.from), self.level(problem, arc.to));
         let lost = to[high] - to[high - units] - (from[low + units] - from[low]);
-        self.gain -= lost - arc.unit_cost * units as f64 - arc.fixed_cost;
-        self.units[lane] = 0;
+        self.units[lane] -= units;
+        let closing = if self.units[lane] == 0 { arc.fixed_cost } else { 0.0 };
+        self.gain -= lost - arc.unit_cost * units as f64 - closing;
         self.given[arc.from] -= units;
         self.got[arc.to] -= units;
         self.refresh(problem, arc);
@@ -169,6 +184,13 @@ fn without(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
         plan.fill(problem, Some(lane));
     }
     used
+}
+
+/// Some units less here, for other lanes to take.
+fn with_less(plan: &mut Plan, problem: &Problem, lane: usize, units: usize) -> bool {
+    plan.take_back(problem, lane, units);
+    plan.fill(problem, Some(lane));
+    true
 }
 
 /// Its units weighed again, now that the rest stands.
