@@ -1,9 +1,9 @@
 //! Allocation support: transfers and reservations of constrained supply.
 //!
-//! Firm orders come first: they are assigned exactly ([`assign`]), and what they reserve is not moved. What is left is
-//! weighed against the demand that is expected ([`forecast`]): each location's earnings by stock and each lane's cost
-//! make a [`problem`], a [`plan`] is searched for, and a [`bound`] says how much a better one could gain at most. When
-//! asked, [`explain`] says why. [`learn`] fits the parameters and measures them on realised demand.
+//! Firm orders come first: they are assigned exactly (`assign`), and what they reserve is not moved. What is left is
+//! weighed against the demand that is expected (`forecast`): each location's earnings by stock and each lane's cost
+//! make a `problem`, a `plan` is searched for, and a `bound` says how much a better one could gain at most. When
+//! asked, `explain` says why. `learn` fits the parameters and measures them on realised demand.
 
 mod assign;
 mod bound;

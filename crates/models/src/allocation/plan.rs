@@ -3,14 +3,14 @@
 //! Without fixed costs the problem is a flow with concave gains; the fixed cost of a lane makes it NP-hard
 //! (Guisewite and Pardalos 1990, fixed-charge network flow). So whole bundles are weighed when a lane is opened, and
 //! a local search then takes lanes out, puts other ones in, and fills up again, until nothing helps. How far that
-//! may be from the best plan is measured by [`super::bound`], for every answer.
+//! may be from the best plan is measured by `bound`, for every answer.
 
 use super::problem::{Arc, Problem, first};
 
 /// A gain below this is rounding, in minor units.
 const ROUNDING: f64 = 1e-9;
-/// Most passes of the local search over all lanes. It ends by itself after two or three on real cases.
-const PASSES: usize = 8;
+/// Most passes of the local search over all lanes. It mostly ends by itself after two or three.
+const PASSES: usize = 4;
 /// Lanes times used lanes beyond which the local search would take longer than it is worth.
 const SEARCHED_LANES: usize = 2_000;
 
