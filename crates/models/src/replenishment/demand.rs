@@ -8,7 +8,7 @@
 //! linearly, an error in the level hits all days alike.
 
 use contracts::{Facts, facts::DailyDemand};
-use jiff::{ToSpan, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
 use super::parameters::DemandParameters;
 use crate::counts::Counts;
@@ -24,14 +24,14 @@ const MOST_UPLIFT: f64 = 20.0;
 
 /// What is known of demand, enough to say its distribution over any horizon.
 #[derive(Clone, Debug)]
-pub(super) struct Demand<'a> {
+pub(crate) struct Demand<'a> {
     /// Expected units on an ordinary day.
     pub(super) level: f64,
     /// The same with all days weighed alike: what `level` is compared with to speak of a trend.
     pub(super) long_run_level: f64,
     pub(super) uplift: f64,
     /// Days in stock for at least half the day.
-    pub(super) in_stock_days: u32,
+    pub(crate) in_stock_days: u32,
     /// First day ahead, in the location's calendar as far as the history tells it.
     pub(super) today: Date,
     /// Planned promotion by day from today on.
@@ -56,7 +56,7 @@ struct Day {
 
 impl Demand<'_> {
     /// Units demanded over the next `days`; fractions of a day take that fraction of the day's demand.
-    pub(super) fn over(&self, days: f64) -> Counts {
+    pub(crate) fn over(&self, days: f64) -> Counts {
         let mean = self.level * self.factors(days);
         Counts::by_moments(mean, self.dispersion * mean + self.uncertainty * mean * mean)
     }
@@ -85,7 +85,15 @@ impl Demand<'_> {
     }
 
     pub(super) fn estimate<'a>(facts: &'a Facts, parameters: &DemandParameters) -> Demand<'a> {
-        let history = &facts.demand;
+        Demand::of_history(&facts.demand, facts.as_of, parameters)
+    }
+
+    /// The estimate from a history alone, as of some moment.
+    pub(crate) fn of_history<'a>(
+        history: &'a DailyDemand,
+        as_of: Timestamp,
+        parameters: &DemandParameters,
+    ) -> Demand<'a> {
         let days = readable(history, parameters);
         let average = rate(days.iter().filter(|day| !day.promotion)).or_else(|| rate(days.iter())).unwrap_or(0.0);
         let uplift = uplift(&days, average, parameters);
@@ -112,7 +120,7 @@ impl Demand<'_> {
             0 => history.units.len(),
             _ => history.out_of_stock.iter().filter(in_stock).count(),
         };
-        let (today, skipped) = today(facts);
+        let (today, skipped) = today(history, as_of);
         let first = monday_is_zero(today);
         Demand {
             level,
@@ -130,10 +138,10 @@ impl Demand<'_> {
 
 /// The first day without sales: the one after the history, or the day of the facts when the history ends earlier.
 /// Also how many days lie between the two. A day of the facts that time zones put before the history is ignored.
-pub(super) fn today(facts: &Facts) -> (Date, usize) {
-    let length = i64::try_from(facts.demand.units.len()).unwrap_or(i64::MAX);
-    let after = facts.demand.first_day.checked_add(length.days()).unwrap_or(Date::MAX);
-    let of_facts = TimeZone::UTC.to_datetime(facts.as_of).date();
+pub(super) fn today(history: &DailyDemand, as_of: Timestamp) -> (Date, usize) {
+    let length = i64::try_from(history.units.len()).unwrap_or(i64::MAX);
+    let after = history.first_day.checked_add(length.days()).unwrap_or(Date::MAX);
+    let of_facts = TimeZone::UTC.to_datetime(as_of).date();
     let skipped = days_between(after, of_facts);
     usize::try_from(skipped).map_or((after, 0), |days| (of_facts.max(after), days))
 }

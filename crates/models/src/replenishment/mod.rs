@@ -5,10 +5,10 @@
 //! when asked say why (`explain`).
 
 mod case;
-mod demand;
+pub(crate) mod demand;
 mod explain;
 mod lead_time;
-mod parameters;
+pub(crate) mod parameters;
 mod position;
 mod quantity;
 mod rank;
