@@ -1,6 +1,6 @@
 //! Transports at their checkpoints: each row is one transport with the milestones known by then.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
@@ -28,33 +28,44 @@ const STEPS: [(&str, Milestone, &str); 7] = [
 const MOMENT: Timestamp = Timestamp::UNIX_EPOCH;
 
 pub(in crate::tasks) fn eval(run: &Run) -> anyhow::Result<()> {
-    let past = files::rows::<Row>(&run.train.join("supplier_risk/cargo2000.csv.gz"))?;
-    let cases: Vec<_> = past.map(|row| case(&row?)).collect::<anyhow::Result<_>>()?;
+    let cases: Vec<_> =
+        numbered(&run.train.join("supplier_risk/cargo2000.csv.gz"), case)?.collect::<anyhow::Result<_>>()?;
     let standard = Model::standard()?;
     let model = Model::new(Model::fit(standard.parameters(), "public", &cases, &mut |_| ())?)?;
     let mut predictions = Vec::new();
     for file in &run.inputs {
-        for row in files::rows::<Row>(file)? {
-            let row = row?;
-            let request = request(&row)?;
+        let read = |row: &Row| Ok((request(row)?, text(row, "checkpoint")?.to_owned()));
+        for row in numbered(file, read)? {
+            let (request, checkpoint) = row?;
             let id = request.transport.id.clone();
             let late = match model.judge(&request) {
                 Ok(Answer::Scored(answer)) => f64::from(answer.score.micros()) / 1e6,
                 Ok(Answer::InsufficientData { missing, .. }) => bail!("case {id} cannot be judged: {missing:?}"),
                 Err(errors) => bail!("case {id} is refused: {errors:?}"),
             };
-            predictions.push([id, text(&row, "checkpoint")?.to_owned(), late.to_string()]);
+            predictions.push([id, checkpoint, late.to_string()]);
         }
     }
     files::write(&run.out, ["case", "checkpoint", "p_late"], predictions)
 }
 
+/// Rows of a file, read each by `read`; what is wrong with one is told with its line, the first after the header being 2.
+fn numbered<T>(
+    file: &Path,
+    read: impl Fn(&Row) -> anyhow::Result<T>,
+) -> anyhow::Result<impl Iterator<Item = anyhow::Result<T>>> {
+    let name = file.display().to_string();
+    let rows = files::rows::<Row>(file)?.enumerate();
+    Ok(rows.map(move |(index, row)| read(&row?).with_context(|| format!("{name}, line {}", index + 2))))
+}
+
 /// A finished transport, as it was before it began, and what its steps took.
 fn case(row: &Row) -> anyhow::Result<Case<Request, Outcome>> {
     let mut request = request(row)?;
+    let id = request.transport.id.clone();
     let mut finish = |leg: &mut Leg| -> anyhow::Result<Vec<f64>> {
         let took = leg.steps.iter_mut().map(|step| step.took_minutes.take());
-        took.collect::<Option<_>>().with_context(|| format!("case {} is not finished", row["case"]))
+        took.collect::<Option<_>>().with_context(|| format!("case {id} is not finished"))
     };
     let inbound = request.transport.inbound.iter_mut().map(&mut finish).collect::<anyhow::Result<_>>()?;
     let outbound = request.transport.outbound.as_mut().map(&mut finish).transpose()?.unwrap_or_default();
@@ -94,7 +105,7 @@ fn leg(row: &Row, name: &str) -> anyhow::Result<Option<Leg>> {
 /// A number of minutes; `None` where the cell is blank.
 fn number(row: &Row, column: &str) -> anyhow::Result<Option<f64>> {
     let cell = text(row, column)?;
-    let parse = |cell: &str| cell.parse().with_context(|| format!("case {}: {column} is {cell:?}", row["case"]));
+    let parse = |cell: &str| cell.parse().with_context(|| format!("{column} is {cell:?}"));
     (!cell.is_empty()).then(|| parse(cell)).transpose()
 }
 

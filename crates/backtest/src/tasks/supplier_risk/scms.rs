@@ -128,5 +128,9 @@ fn supplier(vendor: &str) -> anyhow::Result<SupplierId> {
 /// Delays are whole days, though written with a decimal point.
 fn whole(days: f64) -> anyhow::Result<i16> {
     // Checked to be a whole number within the range of the target type.
-    if days.fract() == 0.0 && days.abs() <= f64::from(i16::MAX) { Ok(days as i16) } else { bail!("delay of {days} days") }
+    if days.fract() == 0.0 && days.abs() <= f64::from(i16::MAX) {
+        Ok(days as i16)
+    } else {
+        bail!("delay of {days} days")
+    }
 }

@@ -15,14 +15,14 @@ mod types;
 use contracts::{Digest, FieldError, Money};
 use jiff::{Span, Timestamp, tz::TimeZone};
 
+use self::{
+    delivery::Delivery,
+    shrinkage::{CIRCLES, days_late, late_rate},
+};
 pub use self::{
     history::History,
     parameters::{DelayParameters, Memory, Parameters, Shrinkage},
     types::{Answer, Assessment, Counts, Delay, Evidence, Line, Options, Outcome, Request, Tally},
-};
-use self::{
-    delivery::Delivery,
-    shrinkage::{CIRCLES, days_late, late_rate},
 };
 use crate::{Case, FitError, Judge, Missing, ModelRef, ParameterError, Score, judge, metrics::Figures};
 

@@ -111,9 +111,11 @@ impl Parameters {
         let bad = bad.or(share.map(|(pointer, _)| (pointer, "must be between 0 and 1")));
         let weight = (!(0.0..=1.0).contains(&shrinkage.recent_weight)).then_some("/shrinkage/recent_weight");
         match bad.or(weight.map(|pointer| (pointer, "must be from 0 to 1"))) {
-            Some((pointer, detail)) => {
-                Err(ParameterError::Range { model: Model::NAME, pointer: pointer.to_owned(), detail: detail.to_owned() })
-            }
+            Some((pointer, detail)) => Err(ParameterError::Range {
+                model: Model::NAME,
+                pointer: pointer.to_owned(),
+                detail: detail.to_owned(),
+            }),
             None => Ok(()),
         }
     }

@@ -65,8 +65,7 @@ pub(super) struct Arrival {
 
 impl Arrival {
     pub(super) fn of(transport: &Transport, durations: &Durations, view: View) -> Self {
-        let remaining =
-            |leg: &Leg, progress: bool| Remaining::of(leg, durations, View { inbound: progress, ..view });
+        let remaining = |leg: &Leg, progress: bool| Remaining::of(leg, durations, View { inbound: progress, ..view });
         Self {
             inbound: transport.inbound.iter().map(|leg| remaining(leg, view.inbound)).collect(),
             outbound: transport.outbound.as_ref().map_or_else(Remaining::default, |leg| remaining(leg, view.outbound)),

@@ -108,7 +108,8 @@ impl Duration {
         };
         // No step is so regular that its spread should be taken for nothing.
         const LEAST_VARIANCE: f64 = 1e-4;
-        let within = (places.values().map(|logs| squares(logs)).sum::<f64>() / all().count() as f64).max(LEAST_VARIANCE);
+        let within =
+            (places.values().map(|logs| squares(logs)).sum::<f64>() / all().count() as f64).max(LEAST_VARIANCE);
         let strength = shrinkage.variance_steps;
         let place = |logs: &Vec<f64>| {
             Place(round(centre(logs)), round((squares(logs) + strength * within) / (logs.len() as f64 + strength)))
