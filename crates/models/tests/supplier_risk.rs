@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests; clippy exempts only the test functions themselves")]
 
+use std::sync::OnceLock;
+
 use models::{
     Band, Case, Judge,
     supplier_risk::{purchase, shipment},
@@ -58,8 +60,13 @@ mod lines {
         serde_json::from_value(value).unwrap()
     }
 
+    fn model() -> &'static Model {
+        static MODEL: OnceLock<Model> = OnceLock::new();
+        MODEL.get_or_init(|| Model::standard().unwrap())
+    }
+
     fn assess(request: &Request) -> Assessment {
-        match Model::standard().unwrap().judge(request).unwrap() {
+        match model().judge(request).unwrap() {
             Answer::Scored(assessment) => *assessment,
             Answer::InsufficientData { missing, .. } => panic!("{missing:?}"),
         }
@@ -112,6 +119,13 @@ mod lines {
         let cost = answer.expected_delay_cost.unwrap().minor;
         assert_eq!(cost, (answer.delay.mean * 10_000.0).round() as i64);
         assert_eq!(answer.valid_until, "2026-12-12T00:00:00Z".parse().unwrap());
+    }
+
+    #[test]
+    fn at_the_order_no_day_has_passed() {
+        let answer = assess(&with(|_| ()));
+        let passed = answer.contributions.iter().find(|part| part.name == "days_passed").unwrap();
+        assert_eq!(passed.micros, 0);
     }
 
     #[test]
@@ -294,8 +308,13 @@ mod transports {
         serde_json::from_value(value).unwrap()
     }
 
+    fn model() -> &'static Model {
+        static MODEL: OnceLock<Model> = OnceLock::new();
+        MODEL.get_or_init(|| Model::standard().unwrap())
+    }
+
     fn assess(request: &Request) -> Assessment {
-        match Model::standard().unwrap().judge(request).unwrap() {
+        match model().judge(request).unwrap() {
             Answer::Scored(assessment) => *assessment,
             Answer::InsufficientData { missing, .. } => panic!("{missing:?}"),
         }

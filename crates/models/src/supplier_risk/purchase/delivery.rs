@@ -7,6 +7,8 @@
 /// Receipt day relative to the promise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Delivery {
+    /// Days from the order to the promise: nothing comes before it is ordered.
+    pub(super) lead: f64,
     /// Probability to come after the promised day.
     pub(super) late: f64,
     /// Mean delay of what is late, in days.
@@ -21,9 +23,22 @@ impl Delivery {
     pub(super) fn after(&self, x: f64) -> f64 {
         if x >= 0.0 {
             self.late * (-x / self.days_late).exp()
+        } else if x > -self.lead {
+            let floor = self.floor();
+            1.0 - self.before_promise() * ((x / self.days_early).exp() - floor) / (1.0 - floor)
         } else {
-            1.0 - (1.0 - self.late) * self.early * (x / self.days_early).exp()
+            1.0
         }
+    }
+
+    /// P(received before the promised day).
+    fn before_promise(&self) -> f64 {
+        (1.0 - self.late) * self.early
+    }
+
+    /// Share of an unbounded earliness that would fall before the order.
+    fn floor(&self) -> f64 {
+        (-self.lead / self.days_early).exp()
     }
 
     /// P(received after day `due`), nothing having been received up to and with the day before `today`.
@@ -42,11 +57,15 @@ impl Delivery {
 
     /// An antiderivative of [`Self::after`].
     fn integral(&self, x: f64) -> f64 {
-        if x >= 0.0 {
-            self.late * self.days_late * -(-x / self.days_late).exp_m1()
+        let ordered = x.max(-self.lead);
+        let since_order = if ordered >= 0.0 {
+            self.late * self.days_late * -(-ordered / self.days_late).exp_m1()
         } else {
-            x - (1.0 - self.late) * self.early * self.days_early * (x / self.days_early).exp_m1()
-        }
+            let floor = self.floor();
+            let early = self.days_early * (ordered / self.days_early).exp_m1() - floor * ordered;
+            ordered - self.before_promise() * early / (1.0 - floor)
+        };
+        since_order + (x - ordered)
     }
 
     /// Smallest delay beyond `due` that is exceeded with at most `1 - probability`, under the same condition.
@@ -55,8 +74,9 @@ impl Delivery {
         let day = if exceeded < self.late {
             self.days_late * (self.late / exceeded).ln()
         } else {
-            let early = (1.0 - exceeded) / ((1.0 - self.late) * self.early);
-            if early < 1.0 { self.days_early * early.ln() } else { 0.0 }
+            let early = (1.0 - exceeded) / self.before_promise();
+            let floor = self.floor();
+            if early < 1.0 { self.days_early * (early * (1.0 - floor) + floor).ln() } else { 0.0 }
         };
         (day.max(today - 1.0) - due).max(0.0)
     }
@@ -68,9 +88,9 @@ mod tests {
 
     use super::*;
 
-    const EXAMPLE: Delivery = Delivery { late: 0.2, days_late: 20.0, early: 0.3, days_early: 30.0 };
-    /// Long before the promise.
-    const AT_ORDER: f64 = -1e4;
+    const EXAMPLE: Delivery = Delivery { lead: 1e3, late: 0.2, days_late: 20.0, early: 0.3, days_early: 30.0 };
+    /// The day of the order.
+    const AT_ORDER: f64 = -1e3;
 
     fn close(a: f64, b: f64) {
         assert!((a - b).abs() < 1e-9, "{a} is not {b}");
@@ -100,7 +120,9 @@ mod tests {
     }
 
     fn delivery() -> impl Strategy<Value = Delivery> {
-        (0.001..0.999, 0.5..90.0, 0.001..0.999, 0.5..90.0).prop_map(|(late, days_late, early, days_early)| Delivery {
+        let rates = (0.001..0.999, 0.5..90.0, 0.001..0.999, 0.5..90.0);
+        (0.0..100.0, rates).prop_map(|(lead, (late, days_late, early, days_early))| Delivery {
+            lead,
             late,
             days_late,
             early,

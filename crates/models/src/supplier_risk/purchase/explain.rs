@@ -18,7 +18,7 @@ const FARTHEST: i16 = 365;
 
 pub(super) fn contributions(model: &Model, request: &Request, evidence: &Evidence, score: Score) -> Vec<Contribution> {
     let shrinkage = &model.parameters().shrinkage;
-    let delivery = model.delivery(evidence);
+    let delivery = model.delivery(request, evidence);
     let (due, today) = (f64::from(request.line.slack_days), request.overdue_days() as f64);
     let mut names = Vec::with_capacity(CIRCLES + 2);
     let mut reached = Vec::with_capacity(CIRCLES + 2);

@@ -95,9 +95,10 @@ impl Model {
         Ok(evidence)
     }
 
-    fn delivery(&self, evidence: &Evidence) -> Delivery {
+    fn delivery(&self, request: &Request, evidence: &Evidence) -> Delivery {
         let delay = &self.parameters.delay;
         Delivery {
+            lead: request.lead_days() as f64,
             late: late_rate(evidence, CIRCLES, &self.parameters.shrinkage),
             days_late: days_late(evidence, delay),
             early: delay.early,
@@ -107,13 +108,13 @@ impl Model {
 
     fn score(&self, request: &Request, evidence: &Evidence) -> Score {
         let due = f64::from(request.line.slack_days);
-        Score::of(self.delivery(evidence).late_after(due, request.overdue_days() as f64))
+        Score::of(self.delivery(request, evidence).late_after(due, request.overdue_days() as f64))
     }
 
     fn assess(&self, request: &Request, evidence: &Evidence) -> Result<Assessment, serde_json::Error> {
         let (line, bands) = (&request.line, &self.parameters.bands);
         let (due, today) = (f64::from(line.slack_days), request.overdue_days() as f64);
-        let delivery = self.delivery(evidence);
+        let delivery = self.delivery(request, evidence);
         let score = Score::of(delivery.late_after(due, today));
         let band = bands.band(score);
         let mean = delivery.delay(due, today, self.parameters.delay.delay_cap_days);

@@ -157,6 +157,11 @@ impl Request {
         days(self.line.promised, self.as_of.to_zoned(TimeZone::UTC).date())
     }
 
+    /// Days from the order to the promise.
+    pub(super) fn lead_days(&self) -> i64 {
+        days(self.line.ordered, self.line.promised)
+    }
+
     /// Everything wrong with the request, each with its pointer; empty when it can be judged.
     #[must_use]
     pub fn violations(&self) -> Vec<FieldError> {
@@ -177,7 +182,7 @@ impl Request {
                 wrong(pointer, "must be at most 120 bytes");
             }
         }
-        if !(0..=MAX_DAYS).contains(&days(line.ordered, line.promised)) {
+        if !(0..=MAX_DAYS).contains(&self.lead_days()) {
             wrong("/line/promised", "must be 0 to 3650 days after ordered");
         }
         if !(-MAX_DAYS..=MAX_DAYS).contains(&self.overdue_days()) {

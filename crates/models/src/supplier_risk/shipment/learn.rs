@@ -12,6 +12,8 @@ use crate::{
     metrics::{Figure, Figures, average_precision, brier, calibration, calibration_error, mean, roc_auc},
 };
 
+/// No step is so regular that its spread should be taken for nothing.
+const LEAST_VARIANCE: f64 = 1e-3;
 /// Transports below which a place's mean is noise.
 const LEAST_CASES: usize = 100;
 
@@ -106,13 +108,11 @@ impl Duration {
             let centre = centre(logs);
             logs.iter().map(|log| (log - centre).powi(2)).sum::<f64>()
         };
-        // No step is so regular that its spread should be taken for nothing.
-        const LEAST_VARIANCE: f64 = 1e-4;
-        let within =
-            (places.values().map(|logs| squares(logs)).sum::<f64>() / all().count() as f64).max(LEAST_VARIANCE);
+        let within = places.values().map(|logs| squares(logs)).sum::<f64>() / all().count() as f64;
         let strength = shrinkage.variance_steps;
         let place = |logs: &Vec<f64>| {
-            Place(round(centre(logs)), round((squares(logs) + strength * within) / (logs.len() as f64 + strength)))
+            let variance = (squares(logs) + strength * within) / (logs.len() as f64 + strength);
+            Place(round(centre(logs)), round(variance.max(LEAST_VARIANCE)))
         };
         self.places = places.iter().map(|(name, logs)| ((*name).to_owned(), place(logs))).collect();
         self.places.remove("");
