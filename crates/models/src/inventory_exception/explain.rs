@@ -22,7 +22,12 @@ const FAINT: f64 = 0.1;
 
 /// Tells for each class what speaks for and against it. A weight counts against the mean of the classes, each by its
 /// probability: that is its effect on the class's log odds.
-pub(super) fn evidence(model: &Model, reading: &Reading<'_>, probabilities: &PerClass, classes: &mut [ClassProbability]) {
+pub(super) fn evidence(
+    model: &Model,
+    reading: &Reading<'_>,
+    probabilities: &PerClass,
+    classes: &mut [ClassProbability],
+) {
     let observed: Vec<(usize, f64)> = reading
         .observed
         .rows()

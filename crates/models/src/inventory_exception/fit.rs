@@ -17,9 +17,8 @@ use super::{
 };
 use crate::{Case, FitError, Judge};
 
-/// Fewest cases in all and of each class: with fewer the shipped weights and [`Model::learn`] serve better.
+/// Fewest cases: with fewer the shipped weights and [`Model::learn`] serve better.
 const FEWEST: usize = 50;
-const FEWEST_OF_A_CLASS: usize = 3;
 /// Most rounds of the descent, and the step, in nats, at which it has arrived.
 const ROUNDS: usize = 600;
 const ARRIVED: f64 = 1e-5;
@@ -87,13 +86,11 @@ fn classes(start: &Parameters, cases: &[Case<Request, Outcome>]) -> Result<Vec<C
     for case in cases {
         *counts.entry(&case.outcome.class).or_default() += 1;
     }
-    if let Some((class, count)) = counts.iter().find(|(_, count)| **count < FEWEST_OF_A_CLASS) {
-        return Err(FitError::Unusable(format!(
-            "class {class:?} has {count} cases, needs {FEWEST_OF_A_CLASS} to be told from others"
-        )));
-    }
     if !(2..=MAX_CLASSES).contains(&counts.len()) {
-        return Err(FitError::Unusable(format!("{} classes occur, 2 to {MAX_CLASSES} can be told apart", counts.len())));
+        return Err(FitError::Unusable(format!(
+            "{} classes occur, 2 to {MAX_CLASSES} can be told apart",
+            counts.len()
+        )));
     }
     let class = |(name, count): (&str, usize)| {
         let known = start.classes.iter().find(|class| class.name == name);
@@ -154,16 +151,17 @@ fn descend(start: &Table, examples: &[&Example], ridge: f64) -> Table {
         let slope = gradient(&ahead, examples);
         let next_momentum = f64::midpoint(1.0, (1.0 + 4.0 * momentum * momentum).sqrt());
         let carry = (momentum - 1.0) / next_momentum;
-        let mut advance = |row: &mut PerClass, lead: &mut PerClass, begin: &PerClass, slope: &PerClass, ridge: f64, size: f64| {
-            for class in 0..start.classes {
-                let pull = slope[class] + ridge * (lead[class] - begin[class]);
-                let new = lead[class] - size * pull;
-                uphill += pull * (new - row[class]);
-                moved = moved.max((new - row[class]).abs());
-                lead[class] = new + carry * (new - row[class]);
-                row[class] = new;
-            }
-        };
+        let mut advance =
+            |row: &mut PerClass, lead: &mut PerClass, begin: &PerClass, slope: &PerClass, ridge: f64, size: f64| {
+                for class in 0..start.classes {
+                    let pull = slope[class] + ridge * (lead[class] - begin[class]);
+                    let new = lead[class] - size * pull;
+                    uphill += pull * (new - row[class]);
+                    moved = moved.max((new - row[class]).abs());
+                    lead[class] = new + carry * (new - row[class]);
+                    row[class] = new;
+                }
+            };
         advance(&mut now.prior, &mut ahead.prior, &start.prior, &slope.prior, PRIOR_RIDGE, step(all, PRIOR_RIDGE));
         for (index, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0.0) {
             let (row, lead) = (&mut now.rows[index], &mut ahead.rows[index]);
@@ -201,9 +199,8 @@ fn scaled(log_odds: &PerClass, factor: f64, classes: usize) -> PerClass {
 
 /// The factor on all log odds that makes unseen cases most likely (temperature scaling, Guo et al. 2017).
 fn best_factor(unseen: &[(PerClass, usize)], classes: usize) -> f64 {
-    let loss = |factor: f64| -> f64 {
-        unseen.iter().map(|(odds, class)| -scaled(odds, factor, classes)[*class].ln()).sum()
-    };
+    let loss =
+        |factor: f64| -> f64 { unseen.iter().map(|(odds, class)| -scaled(odds, factor, classes)[*class].ln()).sum() };
     let factors = (10..=40).map(|twentieths| f64::from(twentieths) / 20.0);
     factors.min_by(|a, b| loss(*a).total_cmp(&loss(*b))).unwrap_or(1.0)
 }

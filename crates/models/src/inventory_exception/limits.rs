@@ -83,8 +83,7 @@ fn lists(facts: &Facts, found: &mut Vec<FieldError>) {
 }
 
 fn texts(facts: &Facts, found: &mut Vec<FieldError>) {
-    let texts =
-        [("/facts/category", &facts.category, MAX_NAME), ("/facts/item/name", &facts.item.name, MAX_ITEM_NAME)];
+    let texts = [("/facts/category", &facts.category, MAX_NAME), ("/facts/item/name", &facts.item.name, MAX_ITEM_NAME)];
     for (pointer, text, most) in texts {
         if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > most) {
             found.push(FieldError::new(pointer, format!("must have 1 to {most} bytes")));

@@ -164,10 +164,7 @@ impl Model {
             learned_cases: self.learned.cases,
             model: self.reference.clone(),
             input_hash: Digest::of_bytes(&serde_json::to_vec(request)?),
-            valid_until: facts
-                .as_of
-                .checked_add(Span::new().hours(parameters.valid_hours))
-                .unwrap_or(Timestamp::MAX),
+            valid_until: facts.as_of.checked_add(Span::new().hours(parameters.valid_hours)).unwrap_or(Timestamp::MAX),
         })
     }
 }

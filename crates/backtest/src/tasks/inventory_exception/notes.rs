@@ -108,7 +108,11 @@ impl Books {
                 // Returns tell nothing of how the article sells.
                 if row.quantity > 0.0 {
                     let at = moment(&row.time)?;
-                    sales.entry(row.stockcode).or_default().push(Sale { at, units: row.quantity, price: row.unitprice });
+                    sales.entry(row.stockcode).or_default().push(Sale {
+                        at,
+                        units: row.quantity,
+                        price: row.unitprice,
+                    });
                 }
             }
         }

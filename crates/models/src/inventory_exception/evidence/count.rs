@@ -63,9 +63,7 @@ pub(super) const KINDS: [Kind; 9] = [
             ("beyond", "more than the book holds"),
         ],
         // A few units are no meaningful share of a tiny book.
-        read: |view| {
-            Some(step(view.size / (view.facts.count.system?.max(0.0) + 5.0), [0.1, 0.25, 0.5, 0.75, 1.5]))
-        },
+        read: |view| Some(step(view.size / (view.facts.count.system?.max(0.0) + 5.0), [0.1, 0.25, 0.5, 0.75, 1.5])),
     },
     Kind {
         name: "shelf",

@@ -131,7 +131,10 @@ pub(super) const KINDS: [Kind; 9] = [
         pointer: "/facts/item/name",
         needs: ARTICLE,
         signed: false,
-        levels: &[("sturdy", "its name tells of nothing that breaks"), ("brittle", "its name tells of something that breaks")],
+        levels: &[
+            ("sturdy", "its name tells of nothing that breaks"),
+            ("brittle", "its name tells of something that breaks"),
+        ],
         read: |view| {
             let brittle = |word: &str| BRITTLE.iter().any(|one| word.eq_ignore_ascii_case(one));
             Some(usize::from(words(view)?.any(brittle)))
@@ -143,7 +146,19 @@ pub(super) const KINDS: [Kind; 9] = [
 const SETS: [&str; 6] = ["set", "sets", "pack", "packs", "box", "pair"];
 /// English words for what breaks.
 const BRITTLE: [&str; 14] = [
-    "glass", "glasses", "ceramic", "porcelain", "china", "mug", "mugs", "cup", "vase", "plate", "plates", "bowl", "bowls",
+    "glass",
+    "glasses",
+    "ceramic",
+    "porcelain",
+    "china",
+    "mug",
+    "mugs",
+    "cup",
+    "vase",
+    "plate",
+    "plates",
+    "bowl",
+    "bowls",
     "candle",
 ];
 

@@ -23,7 +23,10 @@ pub(super) const KINDS: [Kind; 10] = [
         signed: false,
         levels: &[
             ("as_booked", "the supplier announced what was booked"),
-            ("explains_it", "the supplier announced another quantity than was booked, and the difference is the variance"),
+            (
+                "explains_it",
+                "the supplier announced another quantity than was booked, and the difference is the variance",
+            ),
             ("opposite", "announced and booked differ by the variance, the other way round"),
             ("same_way", "announced and booked differ, the same way as the variance"),
             ("other_way", "announced and booked differ, the other way than the variance"),
