@@ -14,6 +14,7 @@ pub mod judge;
 pub mod metrics;
 pub mod replenishment;
 pub mod score;
+mod search;
 pub mod summary;
 pub mod supplier_risk;
 
