@@ -2,7 +2,7 @@
 
 use contracts::facts::Every;
 
-use super::{Answer, Model, Outcome, Parameters, Request, demand::Demand, parameters::DemandParameters};
+use super::{Answer, DemandOutlook, Model, Outcome, Parameters, Request, demand::Demand, parameters::DemandParameters};
 use crate::{
     FitError, Judge,
     metrics::{Figure, Figures, brier, calibration, calibration_error, mean, quantile_loss, roc_auc},
@@ -16,47 +16,61 @@ const LEAST_CASES: usize = 200;
 /// Rounds of the search over all constants. Later ones change the fourth digit of the loss.
 const ROUNDS: usize = 12;
 
-/// Judges every case. The first figure is the mean weighted quantile loss over the five quantiles told, as in the M5
-/// uncertainty competition, but scaled by the demand itself.
+/// Judges every case. The first figure is the mean weighted quantile loss over the quantiles from the median up, as in
+/// the M5 uncertainty competition but scaled by the demand itself; where only stock-outs are known, their Brier score.
 pub(super) fn backtest(model: &Model, cases: &[Case]) -> Figures {
     let mut found = Figures { cases: cases.len(), ..Figures::default() };
     let (mut losses, mut covered, mut stock_outs) = ([0.0; 5], Vec::new(), Vec::new());
     let mut demanded = 0.0;
     for case in cases {
-        let truth = case.outcome.demand;
-        match model.judge(&case.request) {
-            Err(_) => found.refused += 1,
-            Ok(Answer::InsufficientData { .. }) => found.insufficient += 1,
-            Ok(Answer::Scored(told)) => {
-                let outlook = &told.demand;
-                let quantiles = [
-                    (0.5, outlook.p50),
-                    (0.8, outlook.p80),
-                    (0.9, outlook.p90),
-                    (0.95, outlook.p95),
-                    (0.98, outlook.p98),
-                ];
-                for (loss, (probability, forecast)) in losses.iter_mut().zip(quantiles) {
-                    *loss += quantile_loss(probability, forecast, truth);
-                }
-                demanded += truth;
-                covered.push(f64::from(u8::from(truth <= outlook.p95)));
-                // Receipts under way are not in the outcome, so only cases without any tell of stock-outs.
-                if case.request.facts.incoming.is_empty() {
-                    stock_outs.push((told.stock_out_probability, truth > case.request.facts.stock.available()));
-                }
+        let told = match model.judge(&case.request) {
+            Ok(Answer::Scored(told)) => told,
+            Ok(Answer::InsufficientData { .. }) => {
+                found.insufficient += 1;
+                continue;
             }
+            Err(_) => {
+                found.refused += 1;
+                continue;
+            }
+        };
+        if let Some(truth) = case.outcome.demand {
+            for (loss, (probability, forecast)) in losses.iter_mut().zip(upper_quantiles(&told.demand)) {
+                *loss += quantile_loss(probability, forecast, truth);
+            }
+            demanded += truth;
+            covered.push(f64::from(u8::from(truth <= told.demand.p95)));
+        }
+        if let Some(hit) = stocked_out(case) {
+            stock_outs.push((told.stock_out_probability, hit));
         }
     }
-    found.figures = vec![
-        Figure::lower("weighted_quantile_loss", mean(losses.into_iter()) / demanded),
-        Figure::nearest("coverage_95", mean(covered.into_iter()), 0.95),
-        Figure::lower("stock_out_brier", brier(&stock_outs)),
-        Figure::higher("stock_out_roc_auc", roc_auc(&stock_outs)),
-        Figure::lower("stock_out_calibration_error", calibration_error(&stock_outs)),
-    ];
+    if demanded > 0.0 {
+        let loss = mean(losses.into_iter()) / demanded;
+        found.figures.push(Figure::lower("weighted_quantile_loss", loss));
+        found.figures.push(Figure::nearest("coverage_95", mean(covered.into_iter()), 0.95));
+    }
+    if !stock_outs.is_empty() {
+        found.figures.push(Figure::lower("stock_out_brier", brier(&stock_outs)));
+        found.figures.push(Figure::lower("stock_out_calibration_error", calibration_error(&stock_outs)));
+    }
+    if stock_outs.iter().any(|(_, hit)| *hit) && !stock_outs.iter().all(|(_, hit)| *hit) {
+        found.figures.push(Figure::higher("stock_out_roc_auc", roc_auc(&stock_outs)));
+    }
     found.calibration = calibration(&stock_outs, 10);
     found
+}
+
+fn upper_quantiles(demand: &DemandOutlook) -> [(f64, f64); 5] {
+    [(0.5, demand.p50), (0.8, demand.p80), (0.9, demand.p90), (0.95, demand.p95), (0.98, demand.p98)]
+}
+
+/// As told, else from the demand; receipts under way have no place in that, so a case with any has to tell.
+fn stocked_out(case: &Case) -> Option<bool> {
+    let facts = &case.request.facts;
+    let by_demand =
+        || case.outcome.demand.filter(|_| facts.incoming.is_empty()).map(|demand| demand > facts.stock.available());
+    case.outcome.stocked_out.or_else(by_demand)
 }
 
 /// A constant that can be fitted: how to reach it, how far it may go, and the first step.
@@ -159,7 +173,10 @@ pub(super) fn fit(
 }
 
 fn usable(case: &Case) -> bool {
-    case.outcome.demand.is_finite() && case.outcome.demand >= 0.0 && case.request.violations().is_empty()
+    let known = case.outcome.demand.is_some_and(|demand| demand.is_finite() && demand >= 0.0);
+    known
+        && case.outcome.days.is_none_or(|days| days.is_finite() && days >= 0.0)
+        && case.request.violations().is_empty()
 }
 
 fn fit_cadence(start: &DemandParameters, cases: &[&Case], progress: &mut dyn FnMut(f64)) -> DemandParameters {
@@ -195,5 +212,5 @@ fn log_likelihood(case: &Case, parameters: &DemandParameters) -> f64 {
             if seen.is_empty() { facts.lead_time.promised_days.unwrap_or(0.0) } else { mean(seen.iter().copied()) };
         days + case.request.options.review_period_days
     };
-    demand.over(case.outcome.days.unwrap_or_else(expected)).ln_pmf(case.outcome.demand)
+    demand.over(case.outcome.days.unwrap_or_else(expected)).ln_pmf(case.outcome.demand.unwrap_or(0.0))
 }

@@ -246,19 +246,23 @@ pub struct Source {
     pub stock_out_probability_after: f64,
 }
 
-/// What became true of a request: one line of a file to fit or to backtest with.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+/// What became true of a request, as far as known: one line of a file to fit or to backtest with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ReplenishmentOutcome)]
 pub struct Outcome {
     /// Units demanded from the moment of the facts until the receipt of an order placed then, and the review period
-    /// after it. Sales count as demand only when stock lasted.
+    /// after it. Sales are demand only when stock lasted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
-    pub demand: f64,
+    pub demand: Option<f64>,
     /// Days that this took in the end; absent when it was what the request expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     pub days: Option<f64>,
+    /// Whether stock ran out in that time; without it, demand is compared with what was available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stocked_out: Option<bool>,
 }
 
 /// Spend a budget where the next unit protects most margin.

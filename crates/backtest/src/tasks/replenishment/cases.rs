@@ -45,7 +45,7 @@ pub(super) fn fitted<R: Row>(train: &Path, inputs: &str, truth: &str) -> anyhow:
         outcomes.into_iter().map(|truth| (truth.case, truth.demand)).collect();
     let known = |(case, request): (String, Request)| {
         let demand = *outcomes.get(&case)?;
-        Some(Case { request, outcome: Outcome { demand, days: None } })
+        Some(Case { request, outcome: Outcome { demand: Some(demand), ..Outcome::default() } })
     };
     let cases: Vec<_> = requests::<R>(&file(inputs))?.into_iter().filter_map(known).collect();
     let start = Model::standard()?;
