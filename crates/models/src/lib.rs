@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod outcomes;
 pub mod replenishment;
 pub mod score;
+mod search;
 pub mod summary;
 pub mod supplier_risk;
 

@@ -120,8 +120,8 @@ fn expected(
     if days < needed {
         return Err(format!("needs {needed} days of sales, has {days}"));
     }
-    let estimate = Estimate::of_history(sales, as_of, &parameters.demand);
-    if estimate.in_stock_days == 0 {
+    let estimate = Estimate::of_history(sales, as_of, parameters.demand.of(sales.every));
+    if estimate.in_stock == 0 {
         return Err("needs a day in stock for half the day or more, has none".to_owned());
     }
     let price = price_ratio.map_or(1.0, |ratio| ratio.powf(-parameters.price_elasticity));

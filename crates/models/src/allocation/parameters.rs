@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Model;
-use crate::{Judge, ParameterError, replenishment::parameters::DemandParameters, score::BandLimits};
+use crate::{Judge, ParameterError, replenishment::ByCadence, score::BandLimits};
 
 /// Constants of the model. Their meaning is documented here, their values in `parameters/allocation.v1.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Parameters {
     /// Fewest days of sales that demand is estimated from.
     pub history_days: usize,
     /// How the daily level is estimated; as in replenishment-priority.
-    pub demand: DemandParameters,
+    pub demand: ByCadence,
     /// Share of the demand over a horizon that is reserved when the plan is made.
     pub reserved_share: f64,
     /// Squared relative error of the forecasts that all locations share, and what each has of its own.

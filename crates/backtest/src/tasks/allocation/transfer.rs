@@ -84,8 +84,7 @@ impl Store {
                     first_day: today.checked_sub(days.days())?,
                     units: self.hist_units.clone(),
                     out_of_stock: self.hist_oos_hours.iter().map(|hours| hours / HOURS).collect(),
-                    promotion: Vec::new(),
-                    promotion_ahead: Vec::new(),
+                    ..DailyDemand::default()
                 },
                 price_ratio: Some(planned / self.last7_discount),
             }),
