@@ -145,18 +145,24 @@ impl Filter<'_> {
         let elasticity = effect.elasticity + state.elasticity.sum / (state.elasticity.weight + effect.elasticity_prior);
         let holiday = f64::from(u8::from(bucket.holiday));
         let dispersion = state.dispersion.shrunk(p.dispersion.prior, p.dispersion.prior_buckets);
+        let dispersion = dispersion.clamp(DISPERSION.0, DISPERSION.1);
+        let level = self.level(state).max(LEAST_MEAN);
         let unfamiliar = effect.elasticity_variance * (cut - usual(state.usual_price_cut)).powi(2)
             + effect.flag_variance * (flag - usual(state.usual_promotion)).powi(2);
         Outlook {
-            level: self.level(state),
+            level,
             mass: state.level.sum,
-            weekday: p.weekday.map_or(1.0, |w| state.weekday[slot(state)].shrunk(1.0, w.prior_buckets)),
+            weekday: p.weekday.map_or(1.0, |weekday| {
+                // A pattern not yet learnt looks like dispersion; it must not stand in its own way.
+                let noise = 1.0 / level + dispersion.min(p.dispersion.prior);
+                state.weekday[slot(state)].shrunk(1.0, noise / weekday.variance)
+            }),
             promotion: (elasticity * cut + effect.flag * flag + effect.holiday * holiday).exp(),
             exposure: match bucket.out_of_stock {
                 Some(share) if share > 0.0 => (1.0 - share).powf(p.stock.exposure).max(LEAST_EXPOSURE),
                 _ => 1.0,
             },
-            dispersion: dispersion.clamp(DISPERSION.0, DISPERSION.1),
+            dispersion,
             unfamiliar,
         }
     }

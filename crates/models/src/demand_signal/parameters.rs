@@ -68,8 +68,9 @@ pub struct RecentLevel {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeekdayParameters {
-    /// Average buckets mixed into each weekday's factor.
-    pub prior_buckets: f64,
+    /// Variance of the factors between weekdays: sets how many buckets a factor needs before it is believed, more of
+    /// them the noisier the counts are.
+    pub variance: f64,
     /// Weight of a weekday relative to the same one a week later.
     pub memory: f64,
 }
@@ -193,10 +194,10 @@ impl CountParameters {
         positive(&format!("{at}/clip/above"), self.clip.above)?;
         positive(&format!("{at}/tests"), self.tests)?;
         if let Some(weekday) = self.weekday {
-            positive(&format!("{at}/weekday/prior_buckets"), weekday.prior_buckets)?;
+            positive(&format!("{at}/weekday/variance"), weekday.variance)?;
             share(&format!("{at}/weekday/memory"), weekday.memory)?;
         }
-        if !self.windows.first().is_some_and(|window| window.buckets == 1) {
+        if self.windows.first().is_none_or(|window| window.buckets != 1) {
             return Err(range(format!("{at}/windows/0/buckets"), "must be 1"));
         }
         for (i, window) in self.windows.iter().enumerate() {
