@@ -16,7 +16,7 @@ use crate::{
 /// Fewest days with a known outcome to fit to.
 const FEWEST_DAYS: usize = 2_000;
 /// Each so-manieth day is also learnt from as the last one of its window, as an operator will ask for it.
-const LATEST_EVERY: usize = 4;
+const LATEST_EVERY: usize = 2;
 /// Days that such a window must have.
 const LATEST_FROM: usize = 14;
 /// Hour counts and units mixed into rates, so that none is 0 or 1.

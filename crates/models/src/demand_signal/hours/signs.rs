@@ -10,7 +10,7 @@ use super::{
 use crate::ensemble::{Feature, Monotone};
 
 /// Number of signs.
-pub(super) const COUNT: usize = 19;
+pub(super) const COUNT: usize = 20;
 /// Expected sales of one silence beyond which it says nothing more.
 const LOUD: f64 = 5.0;
 /// Weight of a day relative to the one next to it in what was lately usual.
@@ -32,11 +32,11 @@ const PACE: Group = Group { name: "pace", pointer: SALES };
 const LEVEL: Group = Group { name: "level", pointer: SALES };
 /// How often and how long the series falls silent on other days.
 const HABIT: Group = Group { name: "habit", pointer: SALES };
-/// The night and the day before.
-const BEFORE: Group = Group { name: "day_before", pointer: SALES };
+/// The night and the day before, and whether the day after is known.
+const AROUND: Group = Group { name: "days_around", pointer: SALES };
 const PRICE: Group = Group { name: "price", pointer: "/sales/price" };
 /// In the order in which contributions are told.
-pub(super) const GROUPS: [Group; 6] = [SILENCE, PACE, LEVEL, HABIT, BEFORE, PRICE];
+pub(super) const GROUPS: [Group; 6] = [SILENCE, PACE, LEVEL, HABIT, AROUND, PRICE];
 
 /// One column of the trees' table.
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +73,9 @@ pub(super) const SIGNS: [Sign; COUNT] = [
     sign("recent_hours_out", HABIT, Monotone::Rising),
     sign("usual_missed", HABIT, Monotone::Free),
     sign("spread", HABIT, Monotone::Free),
-    sign("hours_out_day_before", BEFORE, Monotone::Free),
-    sign("empty_0_6", BEFORE, Monotone::Free),
+    sign("hours_out_day_before", AROUND, Monotone::Free),
+    sign("empty_0_6", AROUND, Monotone::Free),
+    sign("next_day_known", AROUND, Monotone::Free),
     sign("price", PRICE, Monotone::Free),
 ];
 
@@ -190,6 +191,7 @@ pub(super) fn row(window: &Window<'_>, sketches: &[Sketch], habits: &Habits, day
         spread.max(0.0).sqrt(),
         if day > 0 { sketches[day - 1].hours_out } else { f64::NAN },
         mean(0..6),
+        f64::from(u8::from(day + 1 < sketches.len())),
         window.days[day].price,
     ]
 }

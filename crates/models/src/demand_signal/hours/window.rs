@@ -102,16 +102,12 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// What was sold while there was stock stands for less than a day, and is trusted less by the same share.
     fn evidence(&self, day: usize) -> Evidence {
-        let profile = self.profile(day);
-        let hours = Self::hours(day);
-        let (mut units, mut share, mut whole) = (0.0, 0.0, 0.0);
-        for ((sold, out), part) in self.sales.units[hours.clone()].iter().zip(&self.out[hours]).zip(profile) {
-            units += sold * (1.0 - out);
-            share += part * (1.0 - out);
-            whole += part;
-        }
-        Evidence { units, days: share * self.days[day].factor }.times(share / whole)
+        let (units, out) = (&self.sales.units[Self::hours(day)], &self.out[Self::hours(day)]);
+        let sold = units.iter().zip(out).map(|(units, out)| units * (1.0 - out)).sum();
+        let share = exposure(self.demand, opening(|hour| out[hour]) / OPENING.len() as f64);
+        Evidence { units: sold, days: share * self.days[day].factor }.times(share)
     }
 
     /// `exp(-m / (2 batch))` of each hour's expected units `m`; then a better batch, by how many hours had a sale.
