@@ -65,7 +65,10 @@ fn request(row: &Row) -> anyhow::Result<Request> {
         },
         earlier: Some(DailySales {
             units: files::list(&row.hist_units_6_21)?,
-            out_of_stock: files::list(&row.hist_oos_hours)?.into_iter().map(|hours: f64| hours / OPENING_HOURS).collect(),
+            out_of_stock: files::list(&row.hist_oos_hours)?
+                .into_iter()
+                .map(|hours: f64| hours / OPENING_HOURS)
+                .collect(),
             price: prices,
         }),
         unit_margin: None,

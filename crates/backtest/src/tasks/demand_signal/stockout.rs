@@ -45,7 +45,9 @@ pub(in crate::tasks) fn eval(run: &Run) -> anyhow::Result<()> {
             let consecutive = before.zip((0..asked[0]).rev()).take_while(|((day, _), expected)| *day == expected);
             window.extend(consecutive.map(|((day, of_day), _)| (*day, of_day.clone())));
             let scores = judge(&model, &name, &window, asked)?;
-            rows.extend(asked.iter().zip(scores).map(|(day, score)| [name.clone(), day.to_string(), score.to_string()]));
+            rows.extend(
+                asked.iter().zip(scores).map(|(day, score)| [name.clone(), day.to_string(), score.to_string()]),
+            );
         }
     }
     files::write(&run.out, ["series", "day", "score"], rows)

@@ -28,8 +28,11 @@ impl Model {
     pub(super) fn contributions(&self, reading: &Reading<'_>, day: usize) -> Vec<Contribution> {
         let verdict = self.verdict(reading, day);
         let total = i64::from(verdict.score().micros());
-        let contribution =
-            |name: &str, pointer: Option<&str>, micros| Contribution { name: name.to_owned(), pointer: pointer.map(str::to_owned), micros };
+        let contribution = |name: &str, pointer: Option<&str>, micros| Contribution {
+            name: name.to_owned(),
+            pointer: pointer.map(str::to_owned),
+            micros,
+        };
         let Verdict::Likely(odds) = verdict else {
             return vec![contribution("records", Some("/sales/out_of_stock"), total)];
         };
@@ -42,7 +45,8 @@ impl Model {
             let of_group = SIGNS.iter().zip(&parts.features).filter(|(sign, _)| sign.group == *group);
             of_group.map(|(_, part)| part).sum::<f64>() * slope * f64::from(ONE)
         }));
-        let names = std::iter::once(("baseline", None)).chain(GROUPS.iter().map(|group| (group.name, Some(group.pointer))));
+        let names =
+            std::iter::once(("baseline", None)).chain(GROUPS.iter().map(|group| (group.name, Some(group.pointer))));
         names
             .zip(largest_remainder(&micros, total))
             .map(|((name, pointer), micros)| contribution(name, pointer, micros))

@@ -25,9 +25,7 @@ use self::{
 };
 pub use self::{
     parameters::{Demand, Parameters, Shelf, Sufficiency},
-    types::{
-        Answer, Assessment, DailySales, DayDemand, DayJudgement, HourlySales, Options, Outcome, Request, Stretch,
-    },
+    types::{Answer, Assessment, DailySales, DayDemand, DayJudgement, HourlySales, Options, Outcome, Request, Stretch},
 };
 use crate::{Case, FitError, Judge, Missing, ModelRef, ParameterError, Score, judge, metrics::Figures};
 

@@ -108,9 +108,11 @@ impl Parameters {
         ];
         match checks.into_iter().find(|(holds, ..)| !holds) {
             None => Ok(()),
-            Some((_, pointer, detail)) => {
-                Err(ParameterError::Range { model: super::NAME, pointer: pointer.to_owned(), detail: detail.to_owned() })
-            }
+            Some((_, pointer, detail)) => Err(ParameterError::Range {
+                model: super::NAME,
+                pointer: pointer.to_owned(),
+                detail: detail.to_owned(),
+            }),
         }
     }
 }

@@ -98,7 +98,8 @@ impl<'a> Chain<'a> {
 
     /// Over the kinds of day, as probabilities.
     fn mixed(&self, pair: &Pair) -> [f64; 2] {
-        let weigh = |lanes: &Lanes| lanes.iter().zip(self.shelf.day_kinds).map(|(lane, share)| lane * share).sum::<f64>();
+        let weigh =
+            |lanes: &Lanes| lanes.iter().zip(self.shelf.day_kinds).map(|(lane, share)| lane * share).sum::<f64>();
         let (full, empty) = (weigh(&pair.full), weigh(&pair.empty));
         [full / (full + empty), empty / (full + empty)]
     }

@@ -56,7 +56,8 @@ impl<'a> Window<'a> {
         let days = days(sales, demand);
         let known = |hour: usize| sales.out_of_stock.get(hour).copied().unwrap_or(false);
         let out = (0..sales.units.len()).map(|hour| f64::from(u8::from(known(hour)))).collect();
-        let (sold, times) = sales.units.iter().filter(|units| **units > 0.0).fold((0.0, 0.0), |(s, n), u| (s + u, n + 1.0));
+        let (sold, times) =
+            sales.units.iter().filter(|units| **units > 0.0).fold((0.0, 0.0), |(s, n), u| (s + u, n + 1.0));
         let batch = if times > 0.0 { sold / times } else { 1.0 };
         let mut window = Self { sales, demand, level: vec![0.0; days.len()], days, out, batch };
         let earlier = earlier(request, demand);
