@@ -3,12 +3,14 @@
 //! Counts per day or week go through an online filter (`count`) whose negative binomial forecasts are compared with
 //! what was sold, one bucket and several together (`evidence`); readings of any other kind through a rank of their
 //! departures (`reading`). [`Model::observe`] judges a series as it grows with a state of constant size; a request is
-//! judged by the same code folded over its buckets. `explain` says why, `backtest` measures and fits.
+//! judged by the same code folded over its buckets. `explain` says why, `backtest` measures and fits. Sales by the hour,
+//! which tell an empty shelf within a day, have a model of their own: [`hours`].
 
 mod backtest;
 mod count;
 mod evidence;
 mod explain;
+pub mod hours;
 mod parameters;
 mod reading;
 mod types;
