@@ -13,6 +13,7 @@ pub mod inventory_exception;
 pub mod judge;
 pub mod metrics;
 pub mod replenishment;
+pub mod replenishment_snapshot;
 pub mod score;
 pub mod summary;
 pub mod supplier_risk;
