@@ -54,10 +54,11 @@ pub(super) fn fit(
 /// Many leaves, as backorders hide in corners of few cases; the mean of three, as such corners are found by chance.
 fn settings() -> Settings {
     Settings {
-        rounds: 100,
+        rounds: 80,
         learning_rate: 0.1,
-        leaves: 63,
-        min_leaf_weight: 20.0,
+        leaves: 255,
+        depth: 20,
+        min_leaf_weight: 10.0,
         l2: 5.0,
         column_share: 0.5,
         members: 3,
