@@ -15,6 +15,7 @@ pub mod judge;
 pub mod metrics;
 pub mod outcomes;
 pub mod replenishment;
+pub mod replenishment_snapshot;
 pub mod score;
 mod search;
 pub mod summary;
