@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, FieldError, LocationId, Money, OrderRef, ProductId, RegionId, SupplierId};
 
-/// Longest daily history carried, in days. More is not read by any model.
+/// Longest history carried, in buckets. More is not read by any model.
 pub const MAX_HISTORY_DAYS: usize = 730;
+/// Longest plan carried, in buckets after the history.
+pub const MAX_AHEAD: usize = 366;
 /// Most donors carried with one location.
 pub const MAX_DONORS: usize = 50;
 
@@ -60,6 +62,10 @@ pub struct Item {
     /// Days until the article must be written off after receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shelf_life_days: Option<u32>,
+    /// Litres that a unit takes in transport and on the shelf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub unit_volume_litres: Option<f64>,
 }
 
 /// Master data of the location.
@@ -97,23 +103,74 @@ impl Stock {
     }
 }
 
-/// Daily sales, one element per day from `first_day` on, oldest first, no gaps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+/// How often sales are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Every {
+    #[default]
+    Day,
+    Week,
+    /// A calendar month, from the day of the month that `first_day` has.
+    Month,
+}
+
+impl Every {
+    fn is_day(&self) -> bool {
+        *self == Self::Day
+    }
+
+    /// Mean length in days; a month has a twelfth of a Julian year.
+    #[must_use]
+    pub fn days(self) -> f64 {
+        match self {
+            Self::Day => 1.0,
+            Self::Week => 7.0,
+            Self::Month => 365.25 / 12.0,
+        }
+    }
+}
+
+/// Sales over time, one element per bucket (a day, unless `every` says otherwise) from `first_day` on, oldest first, no
+/// gaps: a bucket of which nothing is known has `out_of_stock` 1. What is planned goes on where the history ends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DailyDemand {
+    /// First day of the first bucket.
     #[schema(value_type = String, format = Date)]
     pub first_day: Date,
-    /// Units sold that day.
+    /// Length of a bucket; a day when absent.
+    #[serde(default, skip_serializing_if = "Every::is_day")]
+    pub every: Every,
+    /// Units sold in the bucket.
     pub units: Vec<f64>,
-    /// Share of the opening hours without stock, 0 to 1. Empty = never.
+    /// Share of the opening hours without stock, 0 to 1; 1 = nothing can be read from the bucket. Empty = never.
     #[serde(default)]
     pub out_of_stock: Vec<f64>,
     /// Whether the article was on promotion. Empty = never.
     #[serde(default)]
     pub promotion: Vec<bool>,
-    /// Planned promotion for the days after the last one. Empty = none.
+    /// Planned promotion for the buckets after the last one. Empty = none.
     #[serde(default)]
     pub promotion_ahead: Vec<bool>,
+    /// Whether the article was advertised (leaflet, feature), which moves demand by another factor than the promotion
+    /// itself. Empty = never.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advertised: Vec<bool>,
+    /// Planned advertising. Empty = none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advertised_ahead: Vec<bool>,
+    /// Price as a share of the regular price: 1 = none off, 0.8 = 20 % off. Empty = regular price throughout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discount: Vec<f64>,
+    /// Planned price as a share of the regular one. Empty = regular price.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discount_ahead: Vec<f64>,
+    /// Whether people were off work: weekends and public holidays. Empty = Saturdays and Sundays. Of days only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holiday: Vec<bool>,
+    /// The same for the days ahead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holiday_ahead: Vec<bool>,
 }
 
 /// A receipt on its way.
@@ -204,6 +261,8 @@ impl Facts {
         let lists = [
             ("/demand/units", &self.demand.units),
             ("/demand/out_of_stock", &self.demand.out_of_stock),
+            ("/demand/discount", &self.demand.discount),
+            ("/demand/discount_ahead", &self.demand.discount_ahead),
             ("/lead_time/seen_days", &self.lead_time.seen_days),
         ];
         for (pointer, values) in lists {
@@ -220,33 +279,78 @@ impl Facts {
         if let Some(days) = self.lead_time.promised_days {
             number(format_args!("/lead_time/promised_days"), days);
         }
+        if let Some(litres) = self.item.unit_volume_litres {
+            number(format_args!("/item/unit_volume_litres"), litres);
+        }
         found.extend(self.shape_violations(base));
         found
     }
 
     fn shape_violations(&self, base: &str) -> Vec<FieldError> {
-        let days = self.demand.units.len();
-        let mut found = Vec::new();
-        let mut refuse = |bad: bool, pointer: &str, detail: String| {
+        let mut found = self.demand.violations(&format_args!("{base}/demand"));
+        let mut refuse = |bad: bool, pointer: fmt::Arguments<'_>, detail: fmt::Arguments<'_>| {
             if bad {
-                found.push(FieldError::new(format!("{base}{pointer}"), detail));
+                found.push(FieldError::new(format!("{base}{pointer}"), detail.to_string()));
             }
         };
-        refuse(days > MAX_HISTORY_DAYS, "/demand/units", format!("at most {MAX_HISTORY_DAYS} days, has {days}"));
+        let donors = self.donors.len();
+        refuse(donors > MAX_DONORS, format_args!("/donors"), format_args!("at most {MAX_DONORS}, has {donors}"));
+        refuse(self.item.pack == Some(0), format_args!("/item/pack"), format_args!("must be at least 1"));
+        for (i, pair) in self.incoming.windows(2).enumerate() {
+            let detail = format_args!("must not be due before the one before it");
+            refuse(pair[1].due < pair[0].due, format_args!("/incoming/{}/due", i + 1), detail);
+        }
+        found
+    }
+}
+
+impl DailyDemand {
+    /// Lists of the wrong length, shares above 1, and facts that only days have; each below `base`.
+    fn violations(&self, base: &fmt::Arguments<'_>) -> Vec<FieldError> {
+        let buckets = self.units.len();
+        let mut found = Vec::new();
+        let mut refuse = |bad: bool, name: &str, detail: fmt::Arguments<'_>| {
+            if bad {
+                found.push(FieldError::new(format!("{base}{name}"), detail.to_string()));
+            }
+        };
+        refuse(
+            buckets > MAX_HISTORY_DAYS,
+            "/units",
+            format_args!("at most {MAX_HISTORY_DAYS} days (or other buckets), has {buckets}"),
+        );
         let parallel = [
-            ("/demand/out_of_stock", self.demand.out_of_stock.len()),
-            ("/demand/promotion", self.demand.promotion.len()),
+            ("/out_of_stock", self.out_of_stock.len()),
+            ("/promotion", self.promotion.len()),
+            ("/advertised", self.advertised.len()),
+            ("/discount", self.discount.len()),
+            ("/holiday", self.holiday.len()),
         ];
-        for (pointer, length) in parallel {
-            refuse(length != 0 && length != days, pointer, format!("must be empty or have {days} days, has {length}"));
+        for (name, length) in parallel {
+            let detail = format_args!("must be empty or as long as units, {buckets}, has {length}");
+            refuse(length != 0 && length != buckets, name, detail);
         }
-        for (i, _) in self.demand.out_of_stock.iter().enumerate().filter(|(_, share)| **share > 1.0) {
-            refuse(true, &format!("/demand/out_of_stock/{i}"), "is a share of the day, at most 1".into());
+        let ahead = [
+            ("/promotion_ahead", self.promotion_ahead.len()),
+            ("/advertised_ahead", self.advertised_ahead.len()),
+            ("/discount_ahead", self.discount_ahead.len()),
+            ("/holiday_ahead", self.holiday_ahead.len()),
+        ];
+        for (name, length) in ahead {
+            refuse(length > MAX_AHEAD, name, format_args!("at most {MAX_AHEAD}, has {length}"));
         }
-        refuse(self.donors.len() > MAX_DONORS, "/donors", format!("at most {MAX_DONORS}, has {}", self.donors.len()));
-        refuse(self.item.pack == Some(0), "/item/pack", "must be at least 1".into());
-        let sorted = self.incoming.windows(2).all(|pair| pair[0].due <= pair[1].due);
-        refuse(!sorted, "/incoming", "must be sorted by due date".into());
+        let no_days = self.every != Every::Day && !(self.holiday.is_empty() && self.holiday_ahead.is_empty());
+        refuse(no_days, "/holiday", format_args!("only days are holidays, these are longer buckets"));
+        let shares = [
+            ("/out_of_stock", &self.out_of_stock),
+            ("/discount", &self.discount),
+            ("/discount_ahead", &self.discount_ahead),
+        ];
+        for (name, values) in shares {
+            for (i, _) in values.iter().enumerate().filter(|(_, share)| **share > 1.0) {
+                found.push(FieldError::new(format!("{base}{name}/{i}"), "is a share, at most 1"));
+            }
+        }
         found
     }
 }

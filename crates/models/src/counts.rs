@@ -70,15 +70,20 @@ impl Counts {
     /// P(X = x).
     #[must_use]
     pub fn pmf(&self, x: u64) -> f64 {
-        let k = x as f64;
+        self.ln_pmf(x as f64).exp()
+    }
+
+    /// Natural logarithm of P(X = k), which is also defined between counts: demand may come in fractions of a unit.
+    #[must_use]
+    pub fn ln_pmf(&self, k: f64) -> f64 {
         if self.mean == 0.0 {
-            return if x == 0 { 1.0 } else { 0.0 };
+            return if k == 0.0 { 0.0 } else { f64::NEG_INFINITY };
         }
         if self.size.is_infinite() {
-            return (k * self.mean.ln() - self.mean - ln_gamma(k + 1.0)).exp();
+            return k * self.mean.ln() - self.mean - ln_gamma(k + 1.0);
         }
         let (r, m) = (self.size, self.mean);
-        (ln_gamma(r + k) - ln_gamma(r) - ln_gamma(k + 1.0) - r * (m / r).ln_1p() + k * (m / (r + m)).ln()).exp()
+        ln_gamma(r + k) - ln_gamma(r) - ln_gamma(k + 1.0) - r * (m / r).ln_1p() + k * (m / (r + m)).ln()
     }
 
     /// P(X <= s) for any real s.

@@ -15,7 +15,9 @@ pub mod judge;
 pub mod metrics;
 pub mod outcomes;
 pub mod replenishment;
+pub mod replenishment_snapshot;
 pub mod score;
+mod search;
 pub mod summary;
 pub mod supplier_risk;
 

@@ -1,5 +1,7 @@
 //! What must be true of boosted trees, whatever they are fitted to.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy exempts only the test functions themselves")]
+
 use models::ensemble::{EarlyStop, Ensemble, Feature, Objective, Settings};
 use proptest::prelude::*;
 

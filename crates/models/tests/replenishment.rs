@@ -4,7 +4,7 @@
 
 use contracts::{Action, Money, facts::Facts, money::Currency};
 use models::{
-    Band,
+    Band, Judge,
     replenishment::{Answer, Assessment, Model, Options, RankRequest, Request, Verb},
 };
 use proptest::prelude::*;
@@ -47,14 +47,14 @@ fn with(change: impl FnOnce(&mut Value)) -> Request {
 }
 
 fn assess(request: &Request) -> Assessment {
-    match model().score(request).unwrap() {
+    match model().judge(request).unwrap() {
         Answer::Scored(assessment) => *assessment,
         Answer::InsufficientData { missing, .. } => panic!("{missing:?}"),
     }
 }
 
 fn missing(request: &Request) -> Vec<String> {
-    match model().score(request).unwrap() {
+    match model().judge(request).unwrap() {
         Answer::Scored(_) => Vec::new(),
         Answer::InsufficientData { missing, .. } => missing.into_iter().map(|missing| missing.pointer).collect(),
     }
@@ -184,7 +184,7 @@ fn what_is_missing_is_named_instead_of_guessed() {
     assert_eq!(missing(&old), ["/facts/demand/first_day"]);
     let unknown = with(|facts| facts["lead_time"] = json!({}));
     assert_eq!(missing(&unknown), ["/facts/lead_time/seen_days"]);
-    let answer = serde_json::to_value(model().score(&unknown).unwrap()).unwrap();
+    let answer = serde_json::to_value(model().judge(&unknown).unwrap()).unwrap();
     assert_eq!(answer["status"], "insufficient_data");
     assert!(answer.get("error").is_none());
 }
@@ -200,7 +200,7 @@ fn bad_numbers_are_refused_by_pointer() {
     });
     request.options.service_target = f64::NAN;
     request.options.review_period_days = -1.0;
-    let pointers: Vec<_> = model().score(&request).unwrap_err().into_iter().map(|error| error.pointer).collect();
+    let pointers: Vec<_> = model().judge(&request).unwrap_err().into_iter().map(|error| error.pointer).collect();
     assert_eq!(
         pointers,
         [
@@ -394,7 +394,7 @@ proptest! {
 
     #[test]
     fn every_answer_survives_json(request in any_request()) {
-        let answer = model().score(&request).unwrap();
+        let answer = model().judge(&request).unwrap();
         let text = serde_json::to_string(&answer).unwrap();
         prop_assert!(!text.contains("null"), "a number is not finite: {}", text);
         prop_assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer);

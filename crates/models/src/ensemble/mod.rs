@@ -23,11 +23,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     calibration::Platt,
+    objective::logistic,
     settings::{EarlyStop, Feature, Monotone, Objective, Settings},
 };
 use self::{
     forest::{Forest, TreeFile},
-    objective::{logistic, softmax},
+    objective::softmax,
     settings::MAX_CLASSES,
 };
 

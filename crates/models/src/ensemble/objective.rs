@@ -10,7 +10,8 @@ const MAX_LOG: f64 = 50.0;
 const POISSON_STEP: f64 = 0.7;
 
 /// Inverse of the log-odds.
-pub(super) fn logistic(raw: f64) -> f64 {
+#[must_use]
+pub fn logistic(raw: f64) -> f64 {
     1.0 / (1.0 + (-raw).exp())
 }
 

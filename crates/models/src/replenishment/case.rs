@@ -1,10 +1,13 @@
 //! Everything the model makes of one request, estimated once: demand, lead time, receipts, margin; and the urgency
 //! formula over them.
 
-use contracts::{Facts, Money, facts::Item};
+use contracts::{
+    Facts, Money,
+    facts::{Every, Item},
+};
 
 use super::{
-    demand::{Demand, days_between},
+    demand::Demand,
     lead_time::LeadTimes,
     parameters::{Parameters, Sufficiency, UrgencyParameters},
     position::{Outlook, Receipt, receipts},
@@ -16,7 +19,7 @@ use crate::Missing;
 pub(super) struct Case<'a> {
     pub(super) request: &'a Request,
     pub(super) parameters: &'a Parameters,
-    pub(super) demand: Demand<'a>,
+    pub(super) demand: Demand,
     pub(super) lead_times: LeadTimes,
     pub(super) receipts: Vec<Receipt>,
     pub(super) stake: Stake,
@@ -27,8 +30,9 @@ impl<'a> Case<'a> {
     /// Names every fact without which the model does not guess.
     pub(super) fn read(request: &'a Request, parameters: &'a Parameters) -> Result<Self, Vec<Missing>> {
         let facts = &request.facts;
-        let demand = Demand::estimate(facts, &parameters.demand);
-        let mut missing = lacking(facts, &demand, &parameters.sufficiency);
+        let of_cadence = parameters.demand.of(facts.demand.every);
+        let demand = Demand::estimate(facts, of_cadence);
+        let mut missing = lacking(facts, &demand, &of_cadence.sufficiency);
         let lead_times = LeadTimes::estimate(&facts.lead_time, &parameters.lead_time);
         if lead_times.is_none() {
             let detail = "needs lead times of past receipts, or promised_days".to_owned();
@@ -42,22 +46,27 @@ impl<'a> Case<'a> {
 }
 
 /// What the sales history lacks to know the demand.
-fn lacking(facts: &Facts, demand: &Demand<'_>, needs: &Sufficiency) -> Vec<Missing> {
-    let days = facts.demand.units.len();
-    let silent = days_between(facts.demand.first_day, demand.today) - i64::try_from(days).unwrap_or(i64::MAX);
+fn lacking(facts: &Facts, demand: &Demand, needs: &Sufficiency) -> Vec<Missing> {
+    let has = facts.demand.units.len();
+    let buckets = match facts.demand.every {
+        Every::Day => "days",
+        Every::Week => "weeks",
+        Every::Month => "months",
+    };
     let mut missing = Vec::new();
     let mut lack = |lacks: bool, pointer: &str, detail: &dyn Fn() -> String| {
         if lacks {
             missing.push(Missing { pointer: pointer.to_owned(), detail: detail() });
         }
     };
-    lack(days < needs.history_days, "/facts/demand/units", &|| {
-        format!("needs {} days of sales, has {days}", needs.history_days)
+    lack(has < needs.history, "/facts/demand/units", &|| {
+        format!("needs {} {buckets} of sales, has {has}", needs.history)
     });
-    lack(demand.in_stock_days < needs.in_stock_days, "/facts/demand/out_of_stock", &|| {
-        format!("needs {} days in stock for half the day or more, has {}", needs.in_stock_days, demand.in_stock_days)
+    lack(demand.in_stock < needs.in_stock, "/facts/demand/out_of_stock", &|| {
+        format!("needs {} {buckets} in stock for half the time or more, has {}", needs.in_stock, demand.in_stock)
     });
-    lack(silent > needs.stale_days, "/facts/demand/first_day", &|| {
+    lack(demand.silent_days > needs.stale_days, "/facts/demand/first_day", &|| {
+        let silent = demand.silent_days;
         format!("sales end {silent} days before the facts were read, at most {} can be bridged", needs.stale_days)
     });
     missing

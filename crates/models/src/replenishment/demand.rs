@@ -1,64 +1,53 @@
-//! Daily demand from sales that stock-outs have cut short, and its distribution over any stretch of days ahead.
+//! Demand per bucket from sales that stock-outs have cut short, and its distribution over any stretch of days ahead.
 //!
-//! Sales of a day without stock say nothing of demand. A day in stock for share `e` saw `e^exposure` of the day's
-//! demand (less is missed than hours are, because stock runs out late in the day) and is trusted `e^trust`; what is
-//! left of the history gives a level (exponentially weighted),
-//! a weekday profile, a promotion uplift (both shrunk towards what is usual) and a dispersion. Demand over `M`
-//! expected units is negative binomial with variance `dispersion·M + uncertainty·M²`: independent days add up
-//! linearly, an error in the level hits all days alike.
+//! What the readable history (`history`) sold, less what price, promotion and weekday did (`effects`), gives a level,
+//! exponentially weighted, and a dispersion. Demand over `M` expected units is negative binomial with variance
+//! `dispersion·M + uncertainty·M²`: independent days add up linearly, an error in the level hits all days alike.
 
-use contracts::{Facts, facts::DailyDemand};
-use jiff::{ToSpan, civil::Date, tz::TimeZone};
+use contracts::{
+    Facts,
+    facts::{DailyDemand, Every},
+};
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
-use super::parameters::DemandParameters;
+use super::{
+    effects::Effects,
+    history::{Bucket, Cause, holiday, log_price, monday_is_zero, readable},
+    parameters::DemandParameters,
+};
 use crate::counts::Counts;
 
-const WEEK: usize = 7;
-/// Share of the day in stock from which a day counts as in stock.
+pub(super) const WEEK: usize = 7;
+/// Share of the time in stock from which a bucket counts as in stock.
 const IN_STOCK: f64 = 0.5;
-/// Shortest part of a day in stock from which a rate can be read at all (one hour of sixteen is noise).
-const READABLE: f64 = 0.1;
-
-/// Highest uplift believed. Stronger ones are articles that hardly sell without promotion, read from next to nothing.
-const MOST_UPLIFT: f64 = 20.0;
 
 /// What is known of demand, enough to say its distribution over any horizon.
 #[derive(Clone, Debug)]
-pub(super) struct Demand<'a> {
-    /// Expected units on an ordinary day.
+pub(crate) struct Demand {
+    /// Expected units in an ordinary bucket.
     pub(super) level: f64,
-    /// The same with all days weighed alike: what `level` is compared with to speak of a trend.
+    /// The same with all buckets weighed alike: what `level` is compared with to speak of a trend.
     pub(super) long_run_level: f64,
-    pub(super) uplift: f64,
-    /// Days in stock for at least half the day.
-    pub(super) in_stock_days: u32,
+    /// Buckets in stock for at least half the time.
+    pub(crate) in_stock: u32,
     /// First day ahead, in the location's calendar as far as the history tells it.
     pub(super) today: Date,
-    /// Planned promotion by day from today on.
-    pub(super) promotion_ahead: &'a [bool],
+    /// Days between the end of the history and today.
+    pub(super) silent_days: i64,
+    /// Days in a bucket.
+    pub(super) bucket_days: f64,
     dispersion: f64,
     uncertainty: f64,
-    /// Weekday factors from today on.
-    ahead: [f64; WEEK],
+    /// Ordinary buckets' worth of demand before each bucket of a week without plans, from today on.
+    week: [f64; WEEK + 1],
+    /// The same as far as plans are known; empty without any.
+    plan: Vec<f64>,
 }
 
-/// One day of history as the estimators see it.
-#[derive(Clone, Copy)]
-struct Day {
-    units: f64,
-    /// Weight of the day.
-    trust: f64,
-    /// Share of the day's demand that stock was there for.
-    exposure: f64,
-    promotion: bool,
-    weekday: usize,
-}
-
-impl Demand<'_> {
-    /// Units demanded over the next `days`; fractions of a day take that fraction of the day's demand.
-    pub(super) fn over(&self, days: f64) -> Counts {
-        let mean = self.level * self.factors(days);
-        Counts::by_moments(mean, self.dispersion * mean + self.uncertainty * mean * mean)
+impl Demand {
+    /// Units demanded over the next `days`; fractions of a bucket take that fraction of its demand.
+    pub(crate) fn over(&self, days: f64) -> Counts {
+        self.like(self.level * self.factors(days / self.bucket_days))
     }
 
     /// The variance model of this demand at another mean: what a donor's demand, of which only the mean is known,
@@ -67,75 +56,177 @@ impl Demand<'_> {
         Counts::by_moments(mean, self.dispersion * mean + self.uncertainty * mean * mean)
     }
 
-    /// Sum of weekday and promotion factors over a horizon: ordinary days' worth of demand.
-    fn factors(&self, days: f64) -> f64 {
-        let whole = days.floor();
-        let (weeks, rest) = ((whole / WEEK as f64).floor(), whole % WEEK as f64);
-        // Horizons are at most a few thousand days, so the conversions lose nothing.
-        let last = whole as usize;
-        let part = days - whole;
-        let ordinary = weeks * self.ahead.iter().sum::<f64>()
-            + self.ahead[..rest as usize].iter().sum::<f64>()
-            + part * self.ahead[last % WEEK];
-        let promoted = |day: usize| if self.promotion_ahead[day] { self.ahead[day % WEEK] } else { 0.0 };
-        let known = self.promotion_ahead.len();
-        let extra =
-            (0..last.min(known)).map(promoted).sum::<f64>() + if last < known { part * promoted(last) } else { 0.0 };
-        ordinary + (self.uplift - 1.0) * extra
+    /// Expected units of an ordinary day.
+    pub(super) fn daily(&self) -> f64 {
+        self.level / self.bucket_days
     }
 
-    pub(super) fn estimate<'a>(facts: &'a Facts, parameters: &DemandParameters) -> Demand<'a> {
-        let history = &facts.demand;
-        let days = readable(history, parameters);
-        let average = rate(days.iter().filter(|day| !day.promotion)).or_else(|| rate(days.iter())).unwrap_or(0.0);
-        let uplift = uplift(&days, average, parameters);
-        let weekday = weekdays(&days, average, uplift, parameters.weekday_prior_days);
-        let factor = |day: &Day| weekday[day.weekday] * if day.promotion { uplift } else { 1.0 };
+    /// Forgets what is planned: ordinary weeks from today on.
+    pub(super) fn unplanned(&mut self) {
+        self.plan = Vec::new();
+    }
 
-        let (mut units, mut expected, mut squared, mut weight) = (parameters.level_prior_units, 0.0, 0.0, 1.0);
-        let (mut all_units, mut all_expected) = (0.0, 0.0);
-        for day in days.iter().rev() {
-            let expects = day.trust * day.exposure * factor(day);
-            units += weight * day.trust * day.units;
-            expected += weight * expects;
-            squared += weight * weight * expects;
-            all_units += day.trust * day.units;
-            all_expected += expects;
-            weight *= parameters.decay;
+    /// Ordinary buckets' worth of demand over the next `buckets`.
+    fn factors(&self, buckets: f64) -> f64 {
+        let known = self.plan.len().saturating_sub(1);
+        if known == 0 {
+            return self.ordinary(buckets);
         }
-        let level = if expected > 0.0 { units / expected } else { 0.0 };
-        let dispersion = dispersion(&days, level, factor, parameters);
+        if buckets >= known as f64 {
+            return self.plan[known] + self.ordinary(buckets) - self.ordinary(known as f64);
+        }
+        // Below the length of a list, so the conversion loses nothing.
+        let whole = buckets.floor();
+        let at = whole as usize;
+        self.plan[at] + (buckets - whole) * (self.plan[at + 1] - self.plan[at])
+    }
+
+    fn ordinary(&self, buckets: f64) -> f64 {
+        let weeks = (buckets / WEEK as f64).floor();
+        let rest = buckets - weeks * WEEK as f64;
+        let at = (rest as usize).min(WEEK - 1);
+        weeks * self.week[WEEK] + self.week[at] + (rest - at as f64) * (self.week[at + 1] - self.week[at])
+    }
+
+    pub(super) fn estimate(facts: &Facts, parameters: &DemandParameters) -> Self {
+        Self::of_history(&facts.demand, facts.as_of, parameters)
+    }
+
+    /// The estimate from a history alone, as of some moment.
+    pub(crate) fn of_history(history: &DailyDemand, as_of: Timestamp, parameters: &DemandParameters) -> Self {
+        let days = history.every == Every::Day;
+        let mut buckets = readable(history, parameters);
+        let effects = Effects::estimate(&mut buckets, days, parameters);
+        let level = Level::estimate(&buckets, history.units.len(), parameters);
+        let dispersion = dispersion(&buckets, level.long_run, parameters);
         // Relative variance of a weighted mean of counts with that dispersion.
-        let estimation = if level > 0.0 { dispersion * squared / (level * expected * expected) } else { 0.0 };
-        let in_stock = |share: &&f64| 1.0 - **share >= IN_STOCK;
-        let stocked = match history.out_of_stock.len() {
-            0 => history.units.len(),
-            _ => history.out_of_stock.iter().filter(in_stock).count(),
-        };
-        let (today, skipped) = today(facts);
-        let first = monday_is_zero(today);
-        Demand {
-            level,
-            long_run_level: if all_expected > 0.0 { all_units / all_expected } else { level },
-            uplift,
-            in_stock_days: u32::try_from(stocked).unwrap_or(u32::MAX),
+        let estimation = if level.recent > 0.0 { dispersion * level.spread / level.recent } else { 0.0 };
+        let out = history.out_of_stock.iter().filter(|share| 1.0 - **share < IN_STOCK).count();
+        let (today, silent_days) = today(history, as_of);
+        let skipped = (silent_days as f64 / history.every.days()) as usize;
+        Self {
+            level: level.expected(parameters),
+            long_run_level: level.long_run * parameters.calibration,
+            // At most MAX_HISTORY_DAYS, which fits.
+            in_stock: (history.units.len() - out.min(history.units.len())) as u32,
             today,
-            promotion_ahead: history.promotion_ahead.get(skipped..).unwrap_or_default(),
+            silent_days,
+            bucket_days: history.every.days(),
             dispersion,
             uncertainty: parameters.drift + estimation,
-            ahead: std::array::from_fn(|i| weekday[(first + i) % WEEK]),
+            week: week(days.then_some(today), &effects, parameters),
+            plan: plan(history, days.then_some(today), skipped, &effects, parameters),
         }
     }
 }
 
+/// Units per ordinary bucket, and how well they are known.
+struct Level {
+    recent: f64,
+    long_run: f64,
+    /// Relative variance of the recent level per unit of dispersion and level.
+    spread: f64,
+}
+
+impl Level {
+    fn estimate(buckets: &[Bucket], length: usize, parameters: &DemandParameters) -> Self {
+        let prior = parameters.level_prior_units;
+        let (mut units, mut expected, mut squared) = (prior, 0.0, 0.0);
+        let (mut all_units, mut all_expected) = (prior, 0.0);
+        let (mut weight, mut next) = (1.0, length);
+        for bucket in buckets.iter().rev() {
+            // Unreadable buckets lie between readable ones, and time passes in them too.
+            while next > bucket.index + 1 {
+                weight *= parameters.decay;
+                next -= 1;
+            }
+            let expects = bucket.trust * bucket.exposure * bucket.factor;
+            units += weight * bucket.trust * bucket.units;
+            expected += weight * expects;
+            squared += weight * weight * expects;
+            all_units += bucket.trust * bucket.units;
+            all_expected += expects;
+        }
+        if expected <= 0.0 {
+            return Self { recent: 0.0, long_run: 0.0, spread: 0.0 };
+        }
+        Self { recent: units / expected, long_run: all_units / all_expected, spread: squared / (expected * expected) }
+    }
+
+    /// The level to come: the recent one, carried on along the trend.
+    fn expected(&self, parameters: &DemandParameters) -> f64 {
+        let carried = if parameters.trend == 0.0 || self.long_run <= 0.0 {
+            1.0
+        } else {
+            (self.recent / self.long_run).powf(parameters.trend)
+        };
+        self.recent * carried * parameters.calibration
+    }
+}
+
+/// Ordinary buckets' worth of demand before each day of a week that begins today, and in all of it.
+fn week(today: Option<Date>, effects: &Effects, parameters: &DemandParameters) -> [f64; WEEK + 1] {
+    let mut before = [0.0; WEEK + 1];
+    for i in 0..WEEK {
+        before[i + 1] = before[i] + today.map_or(1.0, |today| day_factor(today, i, &[], effects, parameters));
+    }
+    before
+}
+
+/// The same for as long as anything is planned.
+fn plan(
+    history: &DailyDemand,
+    today: Option<Date>,
+    skipped: usize,
+    effects: &Effects,
+    parameters: &DemandParameters,
+) -> Vec<f64> {
+    let rest = |length: usize| length.saturating_sub(skipped);
+    let lengths = [
+        history.promotion_ahead.len(),
+        history.advertised_ahead.len(),
+        history.discount_ahead.len(),
+        history.holiday_ahead.len(),
+    ];
+    let known = lengths.into_iter().map(rest).max().unwrap_or(0);
+    if known == 0 {
+        return Vec::new();
+    }
+    let holidays = history.holiday_ahead.get(skipped..).unwrap_or_default();
+    let mut before = Vec::with_capacity(known + 1);
+    before.push(0.0);
+    let mut sum = 0.0;
+    for i in 0..known {
+        let log_price = log_price(&history.discount_ahead, skipped + i);
+        let price = if log_price < 0.0 { (-effects.elasticity * log_price).exp() } else { 1.0 };
+        let cause = Cause::at(skipped + i, &history.promotion_ahead, &history.advertised_ahead);
+        let day = today.map_or(1.0, |today| day_factor(today, i, holidays, effects, parameters));
+        sum += price * effects.of(cause) * day;
+        before.push(sum);
+    }
+    before
+}
+
+/// Factor of the day `ahead` days after today.
+fn day_factor(today: Date, ahead: usize, holidays: &[bool], effects: &Effects, parameters: &DemandParameters) -> f64 {
+    let weekday = (monday_is_zero(today) + ahead) % WEEK;
+    let off = holiday(holidays, ahead, weekday);
+    effects.weekday[weekday] * if off { parameters.holiday } else { 1.0 }
+}
+
 /// The first day without sales: the one after the history, or the day of the facts when the history ends earlier.
 /// Also how many days lie between the two. A day of the facts that time zones put before the history is ignored.
-pub(super) fn today(facts: &Facts) -> (Date, usize) {
-    let length = i64::try_from(facts.demand.units.len()).unwrap_or(i64::MAX);
-    let after = facts.demand.first_day.checked_add(length.days()).unwrap_or(Date::MAX);
-    let of_facts = TimeZone::UTC.to_datetime(facts.as_of).date();
-    let skipped = days_between(after, of_facts);
-    usize::try_from(skipped).map_or((after, 0), |days| (of_facts.max(after), days))
+fn today(demand: &DailyDemand, as_of: Timestamp) -> (Date, i64) {
+    let length = i64::try_from(demand.units.len()).unwrap_or(i64::MAX);
+    let span = match demand.every {
+        Every::Day => length.days(),
+        Every::Week => length.weeks(),
+        Every::Month => length.months(),
+    };
+    let after = demand.first_day.checked_add(span).unwrap_or(Date::MAX);
+    let of_facts = TimeZone::UTC.to_datetime(as_of).date();
+    let silent = days_between(after, of_facts);
+    if silent < 0 { (after, 0) } else { (of_facts, silent) }
 }
 
 /// Whole days from one date to another; negative when it lies before.
@@ -144,72 +235,14 @@ pub(super) fn days_between(from: Date, to: Date) -> i64 {
     from.until(to).map_or(0, |span| i64::from(span.get_days()))
 }
 
-/// Units per day of exposure; `None` without any exposure.
-fn rate<'a>(days: impl Iterator<Item = &'a Day>) -> Option<f64> {
-    let (units, exposure) = days.fold((0.0, 0.0), |(units, exposure), day| {
-        (units + day.trust * day.units, exposure + day.trust * day.exposure)
-    });
-    (exposure > 0.0).then(|| units / exposure)
-}
-
-/// Ratio of promoted to ordinary days, with `uplift_prior_days` of the usual uplift mixed in.
-fn uplift(days: &[Day], average: f64, parameters: &DemandParameters) -> f64 {
-    let (mut units, mut expected) =
-        (parameters.uplift_prior_days * parameters.uplift_prior * average, parameters.uplift_prior_days * average);
-    for day in days.iter().filter(|day| day.promotion) {
-        units += day.trust * day.units;
-        expected += day.trust * day.exposure * average;
-    }
-    // A promotion is not planned to sell less; an apparent drop is noise.
-    if expected > 0.0 { (units / expected).clamp(1.0, MOST_UPLIFT) } else { parameters.uplift_prior }
-}
-
-/// Factor of each weekday, Monday first, with `prior` average days mixed into each, normalised to a mean of 1.
-fn weekdays(days: &[Day], average: f64, uplift: f64, prior: f64) -> [f64; WEEK] {
-    if average <= 0.0 {
-        return [1.0; WEEK];
-    }
-    let mut units = [prior * average; WEEK];
-    let mut expected = units;
-    for day in days {
-        units[day.weekday] += day.trust * day.units;
-        expected[day.weekday] += day.trust * day.exposure * average * if day.promotion { uplift } else { 1.0 };
-    }
-    let factors: [f64; WEEK] = std::array::from_fn(|k| units[k] / expected[k]);
-    let mean = factors.iter().sum::<f64>() / WEEK as f64;
-    factors.map(|factor| factor / mean)
-}
-
-/// Variance-to-mean ratio of days around their expectation, by moments, at least that of a Poisson.
-fn dispersion(days: &[Day], level: f64, factor: impl Fn(&Day) -> f64, parameters: &DemandParameters) -> f64 {
-    let prior = parameters.dispersion_prior_days * level;
+/// Variance-to-mean ratio of buckets around their expectation, by moments, at least that of a Poisson.
+fn dispersion(buckets: &[Bucket], level: f64, parameters: &DemandParameters) -> f64 {
+    let prior = parameters.dispersion_prior_buckets * level;
     let (mut squares, mut expected) = (parameters.dispersion_prior * prior, prior);
-    for day in days {
-        let mean = level * factor(day) * day.exposure;
-        squares += day.trust * (day.units - mean).powi(2);
-        expected += day.trust * mean;
+    for bucket in buckets {
+        let mean = level * bucket.factor * bucket.exposure;
+        squares += bucket.trust * (bucket.units - mean).powi(2);
+        expected += bucket.trust * mean;
     }
     if expected > 0.0 { (squares / expected).max(1.0) } else { 1.0 }
-}
-
-/// Days of history from which a rate can be read, oldest first.
-fn readable(history: &DailyDemand, parameters: &DemandParameters) -> Vec<Day> {
-    let first_weekday = monday_is_zero(history.first_day);
-    let day = |(index, units): (usize, &f64)| {
-        let share = 1.0 - history.out_of_stock.get(index).copied().unwrap_or(0.0);
-        // Most days are in stock all day, and a power costs more than the rest of the day's work.
-        let power = |exponent: f64| if share < 1.0 { share.powf(exponent) } else { 1.0 };
-        (share >= READABLE).then(|| Day {
-            units: *units,
-            trust: power(parameters.trust),
-            exposure: power(parameters.exposure),
-            promotion: history.promotion.get(index).copied().unwrap_or(false),
-            weekday: (first_weekday + index) % WEEK,
-        })
-    };
-    history.units.iter().enumerate().filter_map(day).collect()
-}
-
-fn monday_is_zero(date: Date) -> usize {
-    usize::from(date.weekday().to_monday_zero_offset().unsigned_abs())
 }

@@ -57,7 +57,7 @@ impl<'a> Reference<'a> {
             demand.level = demand.long_run_level;
         }
         if facts & 0b01_0000 == 0 {
-            demand.promotion_ahead = &[];
+            demand.unplanned();
         }
         let lead_times = if facts & 0b00_0100 == 0 { LeadTimes::fixed(self.days) } else { self.case.lead_times };
         judge(&RiskPeriod::new(&demand, &lead_times, self.case.request.options.review_period_days))

@@ -1,13 +1,16 @@
 //! Replenishment priority: how likely stock runs out before more can arrive, what that costs, and what to do.
 //!
-//! [`Model::score`] judges one product at one location, [`Model::rank`] spends a budget over many. Both first read a
-//! case from the request (`demand`, `lead_time`, `position`), then judge it (`recommend`, `quantity`, `rank`), and
-//! when asked say why (`explain`).
+//! [`Judge::judge`] judges one product at one location, [`Model::rank`] spends a budget over many. Both first read a
+//! case from the request (`history`, `effects`, `demand`, `lead_time`, `position`), then judge it (`recommend`,
+//! `quantity`, `rank`), and when asked say why (`explain`). `learn` fits and measures.
 
 mod case;
-mod demand;
+pub(crate) mod demand;
+mod effects;
 mod explain;
+mod history;
 mod lead_time;
+mod learn;
 mod parameters;
 mod position;
 mod quantity;
@@ -20,20 +23,37 @@ use jiff::{Span, Timestamp};
 
 use self::{case::Case, position::RiskPeriod, quantity::service_probability, recommend::Need};
 pub use self::{
-    parameters::{Model, ParameterError, Parameters},
+    parameters::{ByCadence, DemandParameters, Model, Parameters},
     types::{
-        Answer, Assessment, DemandOutlook, LeftOut, Options, RankRequest, RankedLine, Ranking, Recommendation, Request,
-        Source, Verb,
+        Answer, Assessment, DemandOutlook, LeftOut, Options, Outcome, RankRequest, RankedLine, Ranking, Recommendation,
+        Request, Source, Verb,
     },
 };
-use crate::Score;
+use crate::{FitError, Judge, ModelRef, ParameterError, Score, judge, metrics::Figures};
 
-impl Model {
-    /// Judges one product at one location.
-    ///
-    /// # Errors
-    /// Every bad field of the request, by pointer.
-    pub fn score(&self, request: &Request) -> Result<Answer, Vec<FieldError>> {
+impl Judge for Model {
+    const NAME: &'static str = "replenishment-priority";
+    type Request = Request;
+    type Answer = Answer;
+    type Outcome = Outcome;
+    type Parameters = Parameters;
+    const STANDARD: &'static str = include_str!("../../parameters/replenishment.v1.json");
+
+    fn new(parameters: Parameters) -> Result<Self, ParameterError> {
+        parameters.check()?;
+        let reference = judge::reference::<Self>(&parameters.version, &parameters)?;
+        Ok(Self { parameters, reference })
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn reference(&self) -> &ModelRef {
+        &self.reference
+    }
+
+    fn judge(&self, request: &Request) -> Result<Answer, Vec<FieldError>> {
         let errors = request.violations();
         if !errors.is_empty() {
             return Err(errors);
@@ -48,6 +68,21 @@ impl Model {
         }
     }
 
+    fn backtest(&self, cases: &[crate::Case<Request, Outcome>]) -> Figures {
+        learn::backtest(self, cases)
+    }
+
+    fn fit(
+        start: &Parameters,
+        version: &str,
+        cases: &[crate::Case<Request, Outcome>],
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<Parameters, FitError> {
+        learn::fit(start, version, cases, progress)
+    }
+}
+
+impl Model {
     fn assess(&self, case: &Case<'_>) -> Result<Assessment, serde_json::Error> {
         let (facts, options) = (&case.request.facts, &case.request.options);
         let risk = RiskPeriod::new(&case.demand, &case.lead_times, options.review_period_days);
@@ -95,7 +130,7 @@ impl Model {
 fn outlook(case: &Case<'_>, risk: &RiskPeriod<'_>) -> (DemandOutlook, f64) {
     let days = risk.days();
     let service = service_probability(case, days);
-    let [p05, p50, p95] = risk.quantiles([0.05, 0.5, 0.95]);
+    let [p05, p50, p80, p90, p95, p98] = risk.quantiles([0.05, 0.5, 0.8, 0.9, 0.95, 0.98]);
     // The default target is one of the quantiles already told.
     let [target] = if (service - 0.95).abs() < f64::EPSILON { [p95] } else { risk.quantiles([service]) };
     let demand = DemandOutlook {
@@ -103,9 +138,12 @@ fn outlook(case: &Case<'_>, risk: &RiskPeriod<'_>) -> (DemandOutlook, f64) {
         mean: risk.mean(),
         p05,
         p50,
+        p80,
+        p90,
         p95,
-        daily: case.demand.level,
-        in_stock_days: case.demand.in_stock_days,
+        p98,
+        daily: case.demand.daily(),
+        in_stock_days: case.demand.in_stock,
     };
     (demand, target)
 }

@@ -19,7 +19,7 @@ pub(super) struct Receipt {
 }
 
 /// Receipts under way, soonest first.
-pub(super) fn receipts(facts: &Facts, demand: &Demand<'_>) -> Vec<Receipt> {
+pub(super) fn receipts(facts: &Facts, demand: &Demand) -> Vec<Receipt> {
     let mut receipts: Vec<_> = facts
         .incoming
         .iter()
@@ -44,7 +44,7 @@ struct Course {
 
 /// The time that stock must last: lead time and review period, with the demand in it.
 pub(super) struct RiskPeriod<'a> {
-    demand: &'a Demand<'a>,
+    demand: &'a Demand,
     courses: [Course; LeadTimes::MOST],
     length: usize,
 }
@@ -72,14 +72,14 @@ impl Walk {
         self.worst.excess = self.worst.excess.max(beyond.excess);
     }
 
-    fn receive(&mut self, receipt: Receipt, demand: &Demand<'_>) {
+    fn receive(&mut self, receipt: Receipt, demand: &Demand) {
         self.check(demand.over(receipt.days));
         self.stock += receipt.units;
     }
 }
 
 impl<'a> RiskPeriod<'a> {
-    pub(super) fn new(demand: &'a Demand<'a>, lead_times: &LeadTimes, review_days: f64) -> Self {
+    pub(super) fn new(demand: &'a Demand, lead_times: &LeadTimes, review_days: f64) -> Self {
         let points = lead_times.points();
         let courses = std::array::from_fn(|i| {
             let (probability, arrives) = points.get(i).copied().unwrap_or_default();

@@ -93,6 +93,7 @@ impl Request {
         };
         limit(MAX_UNITS, facts.stock.on_hand, format_args!("/stock/on_hand"));
         limit(MAX_UNITS, facts.stock.reserved, format_args!("/stock/reserved"));
+        limit(MAX_UNITS, facts.item.unit_volume_litres.unwrap_or(0.0), format_args!("/item/unit_volume_litres"));
         for (i, units) in facts.demand.units.iter().enumerate() {
             limit(MAX_UNITS, *units, format_args!("/demand/units/{i}"));
         }
@@ -170,10 +171,14 @@ pub struct DemandOutlook {
     /// Quantiles of the units demanded in it, over uncertain demand and uncertain lead time.
     pub p05: f64,
     pub p50: f64,
+    pub p80: f64,
+    pub p90: f64,
     pub p95: f64,
-    /// Expected units on an ordinary day, without promotion.
+    pub p98: f64,
+    /// Expected units on an ordinary working day, without promotion.
     pub daily: f64,
-    /// Days the article was in stock for at least half the day: what the estimate rests on.
+    /// Days (or weeks, months) in which the article was in stock for at least half the time: what the estimate rests
+    /// on.
     pub in_stock_days: u32,
 }
 
@@ -239,6 +244,25 @@ pub struct Source {
     /// Its own stock-out probability over the same risk period, before and after giving.
     pub stock_out_probability_before: f64,
     pub stock_out_probability_after: f64,
+}
+
+/// What became true of a request, as far as known: one line of a file to fit or to backtest with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReplenishmentOutcome)]
+pub struct Outcome {
+    /// Units demanded from the moment of the facts until the receipt of an order placed then, and the review period
+    /// after it. Sales are demand only when stock lasted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub demand: Option<f64>,
+    /// Days that this took in the end; absent when it was what the request expects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub days: Option<f64>,
+    /// Whether stock ran out in that time; without it, demand is compared with what was available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stocked_out: Option<bool>,
 }
 
 /// Spend a budget where the next unit protects most margin.

@@ -1,0 +1,169 @@
+//! Why these probabilities and this score, and what would change it.
+//!
+//! Contributions are Shapley values (Shapley 1953; Lundberg and Lee 2017) over groups of facts: a group that is left
+//! out is one that the request does not tell, which the model answers too. Without any fact nothing is at stake, so
+//! the parts add up to the score itself.
+
+use super::{
+    Model, Reading,
+    evidence::{GROUPS, Kind, kinds},
+    table::PerClass,
+    types::{ClassProbability, Evidence, Request},
+};
+use crate::{
+    Band, Contribution, Counterfactual, Score,
+    score::{ONE, largest_remainder},
+};
+
+const COMBINATIONS: usize = 1 << GROUPS.len();
+/// Most observations told for one class, and the weight below which one is not worth telling, in nats.
+const TOLD: usize = 6;
+const FAINT: f64 = 0.1;
+
+/// Tells for each class what speaks for and against it. A weight counts against the mean of the classes, each by its
+/// probability: that is its effect on the class's log odds.
+pub(super) fn evidence(
+    model: &Model,
+    reading: &Reading<'_>,
+    probabilities: &PerClass,
+    classes: &mut [ClassProbability],
+) {
+    let observed: Vec<(usize, f64)> = reading
+        .observed
+        .rows()
+        .map(|row| (row, model.table.rows[row].iter().zip(probabilities).map(|(weight, p)| weight * p).sum()))
+        .collect();
+    for (index, class) in classes.iter_mut().enumerate() {
+        let mut weights: Vec<(usize, f64)> = observed
+            .iter()
+            .map(|(row, mean)| (*row, model.table.rows[*row][index] - mean))
+            .filter(|(_, weight)| weight.abs() >= FAINT)
+            .collect();
+        weights.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+        class.evidence = weights.iter().take(TOLD).filter_map(|(row, weight)| told(*row, *weight)).collect();
+    }
+}
+
+fn told(row: usize, weight: f64) -> Option<Evidence> {
+    let (kind, level) = kind_of(row)?;
+    Some(Evidence {
+        observed: format!("{}/{}", kind.name, kind.row_name(level)),
+        pointer: kind.pointer.to_owned(),
+        says: kind.says(level),
+        weight,
+    })
+}
+
+/// The kind that a row of the table belongs to, and the row within it.
+fn kind_of(row: usize) -> Option<(&'static Kind, usize)> {
+    let mut first = 0;
+    kinds().find_map(|kind| {
+        let within = (first..first + kind.rows()).contains(&row).then(|| (kind, row - first));
+        first += kind.rows();
+        within
+    })
+}
+
+/// Parts of the score in millionths that add up to it exactly, one for each group of facts.
+pub(super) fn contributions(model: &Model, reading: &Reading<'_>, score: Score) -> Vec<Contribution> {
+    let urgency: Vec<f64> = (0..COMBINATIONS)
+        .map(|present| {
+            // As many bits as groups: nothing is cut off.
+            let present = present as u16;
+            model.urgency(reading, present, &model.probabilities(reading, present))
+        })
+        .collect();
+    let micros: Vec<f64> = (0..GROUPS.len()).map(|group| shapley(&urgency, group) * f64::from(ONE)).collect();
+    let rounded = largest_remainder(&micros, i64::from(score.micros()));
+    let parts = GROUPS.iter().zip(rounded);
+    parts
+        .map(|((name, pointer), micros)| Contribution {
+            name: (*name).to_owned(),
+            pointer: Some((*pointer).to_owned()),
+            micros,
+        })
+        .collect()
+}
+
+/// Average difference a group makes over all orders in which groups can become known.
+fn shapley(urgency: &[f64], group: usize) -> f64 {
+    let n = GROUPS.len();
+    let bit = 1 << group;
+    // k! (n - 1 - k)! / n! for k other groups known: 1 / (n · C(n - 1, k)).
+    let mut weights = [1.0 / n as f64; GROUPS.len()];
+    for k in 1..n {
+        weights[k] = weights[k - 1] * k as f64 / (n - k) as f64;
+    }
+    (0..urgency.len())
+        .filter(|others| others & bit == 0)
+        .map(|others| weights[others.count_ones() as usize] * (urgency[others | bit] - urgency[others]))
+        .sum()
+}
+
+/// Changes of the count, and a recount that finds the book, that lead to another band.
+pub(super) fn counterfactuals(
+    model: &Model,
+    request: &Request,
+    reading: &Reading<'_>,
+    band: Band,
+) -> Vec<Counterfactual> {
+    [other_count(model, request, reading, band), recount(model, request, band)].into_iter().flatten().collect()
+}
+
+/// The variance closest to the present one, among whole shares and multiples of it, that has another band.
+fn other_count(model: &Model, request: &Request, reading: &Reading<'_>, band: Band) -> Option<Counterfactual> {
+    // Towards zero for what is urgent, away from it for what is not.
+    const SMALLER: [f64; 10] = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0];
+    const LARGER: [f64; 10] = [1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 50.0, 100.0];
+    let factors = if band == Band::Low { LARGER } else { SMALLER };
+    factors.iter().find_map(|factor| {
+        let variance = (reading.variance * factor).round();
+        let mut changed = request.clone();
+        let count = &mut changed.facts.count;
+        count.variance = Some(variance);
+        let (pointer, value_now, value_needed) = match (count.system, count.counted) {
+            (Some(system), Some(counted)) => {
+                count.counted = Some(system + variance);
+                ("/facts/count/counted", counted, system + variance)
+            }
+            _ => ("/facts/count/variance", reading.variance, variance),
+        };
+        let (band_then, score_then) = again(model, &changed)?;
+        (band_then != band).then(|| Counterfactual {
+            pointer: pointer.to_owned(),
+            value_now,
+            value_needed,
+            band_then,
+            score_then,
+            detail: format!("with a variance of {variance} units the band would be {}", band_then.as_str()),
+        })
+    })
+}
+
+/// What a recount that finds the book quantity would change.
+fn recount(model: &Model, request: &Request, band: Band) -> Option<Counterfactual> {
+    let count = &request.facts.count;
+    let (system, counted) = (count.system.filter(|system| *system >= 0.0)?, count.counted?);
+    let mut changed = request.clone();
+    changed.facts.count.recount = Some(system);
+    let (band_then, score_then) = again(model, &changed)?;
+    (band_then != band).then(|| Counterfactual {
+        pointer: "/facts/count/recount".to_owned(),
+        value_now: count.recount.unwrap_or(counted),
+        value_needed: system,
+        band_then,
+        score_then,
+        detail: format!("if a recount found the {system} units of the book the band would be {}", band_then.as_str()),
+    })
+}
+
+/// Applies a change and scores again; `None` when the changed request could not be judged.
+fn again(model: &Model, changed: &Request) -> Option<(Band, Score)> {
+    if !changed.violations().is_empty() {
+        return None;
+    }
+    let reading = model.read(changed).ok()?;
+    let probabilities = model.probabilities(&reading, u16::MAX);
+    let score = Score::of(model.urgency(&reading, u16::MAX, &probabilities));
+    Some((model.parameters.stake.bands.band(score), score))
+}
