@@ -2,10 +2,22 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{FitError, Judge, ModelRef, ParameterError, metrics::Figures};
+use crate::{
+    FitError, Judge, ModelRef, ParameterError, allocation, demand_signal, inventory_exception, metrics::Figures,
+    replenishment, replenishment_snapshot, supplier_risk,
+};
 
 /// Every model there is.
-pub const MODELS: &[Entry] = &[];
+pub const MODELS: &[Entry] = &[
+    Entry::of::<replenishment::Model>(),
+    Entry::of::<replenishment_snapshot::Model>(),
+    Entry::of::<demand_signal::Model>(),
+    Entry::of::<demand_signal::hours::Model>(),
+    Entry::of::<supplier_risk::purchase::Model>(),
+    Entry::of::<supplier_risk::shipment::Model>(),
+    Entry::of::<inventory_exception::Model>(),
+    Entry::of::<allocation::Model>(),
+];
 
 /// The model of that name.
 #[must_use]
@@ -188,6 +200,14 @@ mod tests {
         let figures = entry.backtest(&[entry.standard, &fitted], &CASES).unwrap();
         assert!(figures[0].figures[0].worse_than(figures[1].figures[0].value));
         assert_eq!((entry.reference(&fitted).unwrap().version.as_str(), heard), ("2", vec![1.0]));
+    }
+
+    #[test]
+    fn every_model_has_a_name_of_its_own_and_parameters_that_can_be_used() {
+        for (index, entry) in MODELS.iter().enumerate() {
+            assert_eq!(entry.reference(entry.standard).unwrap().name, entry.name);
+            assert!(MODELS[..index].iter().all(|other| other.name != entry.name), "{} is there twice", entry.name);
+        }
     }
 
     #[test]

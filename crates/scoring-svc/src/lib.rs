@@ -5,7 +5,6 @@
 
 mod effects;
 mod http;
-mod replenishment;
 mod settings;
 mod shelf;
 mod store;
@@ -16,23 +15,30 @@ use actix_web::web;
 use chassis::prelude::*;
 use effects::summary::SummaryExecutor;
 use http::{models::Models, summaries::SummaryWriter};
-use models::catalogue::Entry;
-use replenishment::Replenishment;
+use models::{
+    Judge, allocation, catalogue::MODELS, demand_signal, inventory_exception, replenishment, replenishment_snapshot,
+    supplier_risk,
+};
 use shelf::{Changes, Shelf};
 
 /// Prefix of its paths, name of its schema and of its section in the configuration.
 const PREFIX: &str = "scoring";
-
-/// Every model that judges here.
-const MODELS: &[Entry] = &[Entry::of::<Replenishment>()];
 
 /// # Errors
 /// What is wrong in the section `scoring` of the settings, or when embedded parameters are not usable.
 pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     let writer = settings::writer(settings)?;
     let changes = Arc::new(Changes::default());
-    let unusable = |error| ConfigError::one(format!("{PREFIX}: {}", chassis::chain(&error)));
-    let replenishment = Arc::new(Shelf::<Replenishment>::new(&changes).map_err(unusable)?);
+    let shelves = [
+        shelved::<replenishment::Model>(&changes)?,
+        shelved::<replenishment_snapshot::Model>(&changes)?,
+        shelved::<demand_signal::Model>(&changes)?,
+        shelved::<demand_signal::hours::Model>(&changes)?,
+        shelved::<supplier_risk::purchase::Model>(&changes)?,
+        shelved::<supplier_risk::shipment::Model>(&changes)?,
+        shelved::<inventory_exception::Model>(&changes)?,
+        shelved::<allocation::Model>(&changes)?,
+    ];
     let executor = writer.clone().map(|writer| SummaryExecutor { writer });
     let writer = web::Data::new(SummaryWriter(writer.map(Arc::new)));
     let service = Service::new(
@@ -42,8 +48,8 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     )
     .migrations(chassis::migrations!("0101_recommendations", "0102_models", "0103_outcomes", "0104_summaries"))
     .routes(move |c| {
-        c.app_data(web::Data::from(Arc::clone(&replenishment)))
-            .app_data(web::Data::from(Arc::clone(&changes)))
+        shelves.iter().for_each(|shelve| shelve(c));
+        c.app_data(web::Data::from(Arc::clone(&changes)))
             .app_data(web::Data::new(Models(MODELS)))
             .app_data(writer.clone());
         http::routes(c);
@@ -52,4 +58,16 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         Some(executor) => service.executor(Arc::new(executor)),
         None => service,
     })
+}
+
+/// Puts a model's versions where its handlers find them.
+type Shelve = Box<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>;
+
+fn shelved<J: Judge>(changes: &Arc<Changes>) -> Result<Shelve, ConfigError> {
+    let shelf = Shelf::<J>::new(changes);
+    let shelf = shelf.map_err(|error| ConfigError::one(format!("{PREFIX}: {}", chassis::chain(&error))))?;
+    let shelf = web::Data::new(shelf);
+    Ok(Box::new(move |c| {
+        c.app_data(shelf.clone());
+    }))
 }

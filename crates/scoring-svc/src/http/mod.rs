@@ -1,11 +1,16 @@
 //! The HTTP surface, one file per resource.
 
+mod allocation;
+mod demand_signal;
+mod inventory_exception;
 mod judged;
 pub(crate) mod models;
 mod outcomes;
 mod recommendations;
 mod replenishment;
+mod replenishment_snapshot;
 pub(crate) mod summaries;
+mod supplier_risk;
 
 use chassis::prelude::*;
 
@@ -42,6 +47,27 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(replenishment::batch_replenishment)
         .service(replenishment::stream_replenishment)
         .service(replenishment::rank_replenishment)
+        .service(replenishment_snapshot::score_replenishment_snapshot)
+        .service(replenishment_snapshot::batch_replenishment_snapshot)
+        .service(replenishment_snapshot::stream_replenishment_snapshot)
+        .service(demand_signal::score_demand_signal)
+        .service(demand_signal::batch_demand_signal)
+        .service(demand_signal::stream_demand_signal)
+        .service(demand_signal::score_demand_hours)
+        .service(demand_signal::batch_demand_hours)
+        .service(demand_signal::stream_demand_hours)
+        .service(supplier_risk::score_supplier_risk)
+        .service(supplier_risk::batch_supplier_risk)
+        .service(supplier_risk::stream_supplier_risk)
+        .service(supplier_risk::score_shipment_risk)
+        .service(supplier_risk::batch_shipment_risk)
+        .service(supplier_risk::stream_shipment_risk)
+        .service(inventory_exception::score_inventory_exception)
+        .service(inventory_exception::batch_inventory_exception)
+        .service(inventory_exception::stream_inventory_exception)
+        .service(allocation::score_allocation)
+        .service(allocation::batch_allocation)
+        .service(allocation::stream_allocation)
         .service(models::list_models)
         .service(models::list_versions)
         .service(models::get_version)

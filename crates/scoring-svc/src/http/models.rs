@@ -381,19 +381,26 @@ fn compare(
     Ok((Comparison { against: against.to_owned(), before, after }, refusal))
 }
 
-/// The first figure decides between versions.
+/// The first figure decides between versions, if both answer as many of the cases: who leaves the hard ones out has not
+/// judged better.
 fn refusal(against: &str, before: &Figures, after: &Figures) -> Option<ApiError> {
-    let (old, new) = (before.figures.first(), after.figures.first());
-    let value = |figure: Option<&Figure>| figure.map(|figure| figure.value).filter(|value| value.is_finite());
-    let (Some(figure), Some(was), Some(is)) = (new, value(old), value(new)) else {
-        let name = new.or(old).map_or("the deciding figure", |figure| figure.name.as_str());
-        let detail = format!("{name} is not defined on these {} cases; give more of them, or force it", after.cases);
+    let answered = |figures: &Figures| figures.cases - figures.insufficient - figures.refused;
+    if answered(after) < answered(before) {
+        let (new, old, cases) = (answered(after), answered(before), after.cases);
+        let detail = format!("the new version answers {new} of these {cases} cases, version {against} {old}");
+        return Some(ApiError::conflict("worse-version", "The new version is worse", detail));
+    }
+    let value = |figure: &&Figure| figure.value.is_finite();
+    let (old, new) = (before.figures.first().filter(value), after.figures.first().filter(value));
+    let (Some(old), Some(new)) = (old, new.filter(|new| old.is_some_and(|old| old.name == new.name))) else {
+        let name = after.figures.first().map_or("the deciding figure", |figure| figure.name.as_str());
+        let detail = format!("{name} is not defined on these {} cases for both; give more, or force it", after.cases);
         return Some(ApiError::conflict("not-comparable", "The versions cannot be compared", detail));
     };
-    figure.worse_than(was).then(|| {
+    new.worse_than(old.value).then(|| {
         let detail = format!(
-            "{} is {is:.6} with the new version and {was:.6} with version {against}, over the same {} cases",
-            figure.name, after.cases
+            "{} is {:.6} with the new version and {:.6} with version {against}, over the same {} cases",
+            new.name, new.value, old.value, after.cases
         );
         ApiError::conflict("worse-version", "The new version is worse", detail)
     })

@@ -2,13 +2,13 @@
 
 use chassis::prelude::*;
 use contracts::{LocationId, ProductId};
-use models::replenishment::{Answer as Judgement, Options, RankRequest, Ranking, Request};
+use models::replenishment::{Answer as Judgement, Model, Options, RankRequest, Ranking, Request};
 
 use super::judged::{stamp::*, within_limit};
-use crate::{replenishment::Replenishment, store::recommendations::Recommended};
+use crate::store::recommendations::Recommended;
 
 judged!(
-    kept, Replenishment, Request, Judgement, "replenishment",
+    kept, Model, Request, Judgement, "replenishment",
     /// Judges one product at one location: how urgent, what to do, how much, and why.
     ///
     /// `status` is `scored`, or `insufficient_data` with what is missing: the model does not guess.
@@ -17,13 +17,13 @@ judged!(
     stream_replenishment = "/v1/replenishment/stream"
 );
 
-impl Served for Replenishment {
+impl Served for Model {
     fn explain(request: &mut Request) -> &mut bool {
         &mut request.options.explain
     }
 }
 
-impl Recommends for Replenishment {
+impl Recommends for Model {
     type Question = (ProductId, LocationId, Options);
 
     fn question(request: &Request) -> Self::Question {
@@ -63,13 +63,13 @@ impl Recommends for Replenishment {
 pub(crate) async fn rank_replenishment(
     cx: Cx,
     _caller: Caller<Score>,
-    shelf: web::Data<Shelf<Replenishment>>,
+    shelf: web::Data<Shelf<Model>>,
     version: Params<Version>,
     body: Body<RankRequest>,
 ) -> Result<web::Json<Ranking>, ApiError> {
     let request = body.into_inner();
     within_limit(request.items.len())?;
     let model = shelf.model(&cx, version.version.as_deref()).await?;
-    let ranked = web::block(move || model.0.rank(&request)).await.map_err(ApiError::internal)?;
+    let ranked = web::block(move || model.rank(&request)).await.map_err(ApiError::internal)?;
     ranked.map(web::Json).map_err(ApiError::invalid)
 }

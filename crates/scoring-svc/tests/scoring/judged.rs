@@ -2,7 +2,7 @@
 
 use chassis::Settings;
 use contracts::Facts;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::bed::{Scoring, facts, heard, line};
@@ -235,4 +235,57 @@ fn an_unknown_setting_is_refused() {
     let settings = Settings::from_yaml("scoring: {parameter: 1}").unwrap();
     let error = scoring_svc::service(&settings).err().unwrap();
     assert!(error.to_string().contains("scoring.parameter"), "{error}");
+}
+
+/// A request of each model that is kept nowhere: enough to be judged, or to be told what is missing.
+fn requests() -> [(&'static str, Value); 7] {
+    let at = "2026-11-23T07:00:00Z";
+    let series = json!({"grain": "day", "first": "2026-09-24", "units": vec![5.0; 60]});
+    let sales = json!({"first_day": "2026-11-09", "units": vec![1.0; 14 * 24]});
+    let line = json!({"id": "PO-1/1", "supplier": "acme", "ordered": "2026-11-01", "promised": "2026-12-01"});
+    let snapshot = json!({"product": "SKU-1", "as_of": at, "stock": {"on_hand": 5.0}, "lead_time_weeks": 4.0,
+        "forecast": {"months_3": 9.0, "months_6": 18.0, "months_9": 27.0},
+        "sales": {"month_1": 3.0, "months_3": 9.0, "months_6": 18.0, "months_9": 27.0}});
+    let step = json!({"until": "received", "planned_minutes": 60.0, "took_minutes": 70.0});
+    let transport = json!({"id": "T-1", "inbound": [{"steps": [step]}]});
+    let variance = json!({"product": "SKU-1", "location": "store-1", "as_of": at, "count": {"variance": -3.0}});
+    let plan = json!({"as_of": at, "currency": "EUR", "locations": [
+        {"location": "store-1", "on_hand": 40, "demand": {"forecast": {"mean": 2.0, "variance": 2.0}}},
+        {"location": "store-2", "on_hand": 0, "demand": {"forecast": {"mean": 8.0, "variance": 8.0}}}],
+        "lanes": [{"from": 0, "to": 1, "unit_cost": 1.0, "capacity": 20}]});
+    [
+        ("demand-signal", json!({"series": series})),
+        ("demand-signal-hours", json!({"product": "SKU-1", "location": "store-1", "as_of": at, "sales": sales})),
+        ("replenishment-snapshot", snapshot),
+        ("supplier-risk", json!({"line": line, "as_of": at})),
+        ("shipment-risk", json!({"transport": transport, "as_of": at})),
+        ("inventory-exception", json!({"facts": variance})),
+        ("allocation", plan),
+    ]
+}
+
+#[tokio::test]
+async fn every_model_answers_one_by_one_in_a_batch_and_in_a_stream() {
+    let scoring = Scoring::start().await;
+    for (model, request) in requests() {
+        let (status, one) = scoring.post(&format!("/v1/{model}/score"), &request).await;
+        assert_eq!(status, StatusCode::OK, "{model}: {one}");
+        let told = one["status"].as_str().unwrap_or_default();
+        assert!(told == "insufficient_data" || one["model"]["version"] == "1", "{model}: {one}");
+        let unknown = json!({"surprise": 1});
+        let (status, many) = scoring.post(&format!("/v1/{model}/batch"), &json!({"items": [unknown, request]})).await;
+        assert_eq!(status, StatusCode::OK, "{model}: {many}");
+        assert_eq!(many["items"][0]["problem"]["status"], 422, "{model}: {many}");
+        assert_eq!(many["items"][1]["status"], one["status"], "{model}: {many}");
+        assert_eq!(many["items"][1]["contributions"], Value::Null, "{model} is explained unasked: {many}");
+        let body = format!("{unknown}\n{request}\n");
+        let stream = scoring.request(Method::POST, &format!("/v1/{model}/stream"));
+        let answer = stream.header("content-type", "application/x-ndjson").body(body).send().await.unwrap();
+        let lines: Vec<Value> =
+            answer.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((lines.len(), &lines[0]["line"]), (2, &json!(1)), "{model}: {lines:?}");
+        assert_eq!(lines[1], many["items"][1], "{model}");
+        let other = scoring.post(&format!("/v1/{model}/score?version=none"), &request).await;
+        assert_eq!(other.0, StatusCode::BAD_REQUEST, "{model}: {}", other.1);
+    }
 }

@@ -12,7 +12,7 @@ fn parameters(version: &str, more: f64) -> Value {
     let mut parameters: Value =
         serde_json::from_str(include_str!("../../../models/parameters/replenishment.v1.json")).unwrap();
     parameters["version"] = json!(version);
-    parameters["demand"]["level_prior_units"] = json!(more);
+    parameters["demand"]["day"]["level_prior_units"] = json!(more);
     parameters
 }
 
@@ -74,7 +74,10 @@ async fn a_worse_version_is_refused_by_its_figure_unless_forced_with_a_reason() 
     assert_eq!(status, StatusCode::CONFLICT, "{problem}");
     let detail = problem["detail"].as_str().unwrap();
     assert!(problem["type"].as_str().unwrap().contains("worse-version"), "{problem}");
-    assert!(detail.contains("brier is 0.99") && detail.contains("0.0") && detail.contains("20 cases"), "{detail}");
+    assert!(
+        detail.contains("stock_out_brier is ") && detail.contains("0.0") && detail.contains("20 cases"),
+        "{detail}"
+    );
     assert_eq!(judging(&scoring, "").await, "1");
 
     worse["force"] = json!(true);
@@ -121,7 +124,7 @@ async fn what_cannot_be_published_is_named() {
     let mut unknown = publication("2", 0.01);
     unknown["parameters"]["surprise"] = json!(1);
     let mut foreign = publication("2", 0.01);
-    foreign["cases"][3]["outcome"] = json!({});
+    foreign["cases"][3]["outcome"] = json!({"surprise": 1});
     let mut none = publication("2", 0.01);
     none["cases"] = Value::Null;
     let mut both = publication("2", 0.01);
