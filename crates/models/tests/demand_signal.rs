@@ -387,9 +387,9 @@ fn readings_judged_as_they_come_get_the_same_signals_as_at_once() {
 fn labelled(seed: u64) -> Case<Request, Outcome> {
     let mut units = simulated(seed);
     let first = 60 + (seed % 80) as usize;
-    let factor = if seed % 2 == 0 { 4.0 } else { 0.05 };
+    let factor = if seed.is_multiple_of(2) { 4.0 } else { 0.05 };
     units[first..first + 3].iter_mut().for_each(|units| *units = (*units * factor).round());
-    let kind = if seed % 2 == 0 { Event::Spike } else { Event::Drop };
+    let kind = if seed.is_multiple_of(2) { Event::Spike } else { Event::Drop };
     let outcome = Outcome { events: vec![LabelledEvent { kind, first, end: first + 3 }], ignored: Vec::new() };
     Case { request: request(Series::Day(series(units))), outcome }
 }
