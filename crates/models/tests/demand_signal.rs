@@ -279,6 +279,21 @@ fn a_state_is_of_one_grain_and_of_constant_size() {
 }
 
 #[test]
+fn a_state_that_was_spoilt_is_refused_or_survived() {
+    let model = model();
+    let reading = Observation::Reading(Reading { at: "2026-01-01T00:00:00Z".parse().unwrap(), value: Some(3.0) });
+    let good = serde_json::to_value(model.start(&reading)).unwrap();
+    let mut spoilt = good.clone();
+    spoilt["hours"] = json!([]);
+    assert!(serde_json::from_value::<models::demand_signal::State>(spoilt).is_err());
+    let mut spoilt = good;
+    spoilt["now_departures"]["bins"] = json!([1, 2]);
+    spoilt["now_departures"]["count"] = json!(1000);
+    let mut state = serde_json::from_value(spoilt).unwrap();
+    assert!(model.observe(&mut state, &reading).unwrap().surprise.is_finite());
+}
+
+#[test]
 fn a_missing_count_is_unknown_and_teaches_nothing() {
     let mut gap = with(&[21.0]);
     let Series::Day(days) = &mut gap.series else { unreachable!() };
