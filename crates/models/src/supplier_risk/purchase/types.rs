@@ -218,10 +218,11 @@ impl Tally {
                 found.push(FieldError::new(format!("/evidence/{circle}/{field}"), detail));
             }
         };
-        for (memory, counts) in [("recent", self.recent), ("long", self.long)] {
-            check(&format!("{memory}/lines"), counts.lines, MAX_RECEIPTS, "must be between 0 and 1e9");
-            check(&format!("{memory}/late"), counts.late, counts.lines, "must be between 0 and lines");
-        }
+        let Self { recent, long, .. } = self;
+        check("recent/lines", recent.lines, MAX_RECEIPTS, "must be between 0 and 1e9");
+        check("recent/late", recent.late, recent.lines, "must be between 0 and lines");
+        check("long/lines", long.lines, MAX_RECEIPTS, "must be between 0 and 1e9");
+        check("long/late", long.late, long.lines, "must be between 0 and lines");
         check("received_late", self.received_late, MAX_RECEIPTS, "must be between 0 and 1e9");
         let most = self.received_late * MAX_DAYS as f64;
         check("days_late", self.days_late, most, "must be between 0 and 3650 for each line received late");
