@@ -1,8 +1,8 @@
 //! Inventory exception: the likely cause of a count variance, what it costs, and who should look; or no cause named.
 //!
-//! A request is read into observations ([`evidence`]); a table of weights turns them into probabilities of causes
-//! ([`table`]); a cost matrix chooses the route ([`routing`]). The weights have three ages: set by hand in the shipped
-//! parameters, fitted to a file of resolved cases ([`fit`]), moved by each resolved case after that ([`learned`]).
+//! A request is read into observations (`evidence`); a table of weights turns them into probabilities of causes
+//! (`table`); a cost matrix chooses the route (`routing`). The weights have three ages: set by hand in the shipped
+//! parameters, fitted to a file of resolved cases (`fit`), moved by each resolved case after that (`learned`).
 
 mod backtest;
 mod evidence;
