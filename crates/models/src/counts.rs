@@ -155,21 +155,25 @@ const DUST: f64 = 1e-12;
 
 /// One walk from zero up, all components side by side.
 fn walked<const N: usize>(mixture: &[(f64, Counts)], probabilities: [f64; N]) -> [f64; N] {
-    let mut terms = [(0.0, 0.0, 0.0); COMPONENTS];
-    let mut cdf = 0.0;
-    for (term, (weight, counts)) in terms.iter_mut().zip(mixture) {
-        let (zero, a, b) = counts.recursion();
-        *term = (weight * zero, a, b);
-        cdf += term.0;
+    let (mut f, mut a, mut b) = ([0.0; COMPONENTS], [0.0; COMPONENTS], [0.0; COMPONENTS]);
+    for (i, (weight, counts)) in mixture.iter().enumerate() {
+        let (zero, first, second) = counts.recursion();
+        (f[i], a[i], b[i]) = (weight * zero, first, second);
     }
+    // An even number of lanes, those left over empty: the compiler then takes two at a time.
+    let lanes = mixture.len().next_multiple_of(2).min(COMPONENTS);
+    let (f, a, b) = (&mut f[..lanes], &a[..lanes], &b[..lanes]);
+    let mut cdf = f.iter().sum::<f64>();
     let mut x = 0.0;
     probabilities.map(|probability| {
         let goal = probability.min(1.0 - DUST) - DUST;
         while cdf < goal {
-            for (f, a, b) in &mut terms[..mixture.len()] {
-                *f *= (*a + *b * x) / (x + 1.0);
-                cdf += *f;
+            // One division serves all components: divisions are what this walk would spend its time on.
+            let inverse = 1.0 / (x + 1.0);
+            for i in 0..lanes {
+                f[i] *= (a[i] + b[i] * x) * inverse;
             }
+            cdf += f.iter().sum::<f64>();
             x += 1.0;
         }
         x
