@@ -70,7 +70,6 @@ impl Default for Options {
 }
 
 /// Left out of the JSON, so that requests from before the option existed keep their hash.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_usual_rate(rate: &f64) -> bool {
     rate.total_cmp(&HOLDING_RATE).is_eq()
 }
