@@ -62,6 +62,9 @@ pub struct Item {
     /// Days until the article must be written off after receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shelf_life_days: Option<u32>,
+    /// What a unit still brings when its shelf life is over; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salvage_value: Option<Money>,
     /// Litres that a unit takes in transport and on the shelf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]

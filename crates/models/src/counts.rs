@@ -11,7 +11,9 @@ use statrs::function::{
 
 /// Counts up to here are summed term by term, which is faster than the special functions and exact; beyond it the
 /// incomplete beta and gamma functions take over.
-const SUMMED: f64 = 128.0;
+const SUMMED: f64 = 256.0;
+/// Quantiles up to about here are walked to. Well below 700, where the probability of zero leaves the range of floats.
+const WALKED: f64 = 512.0;
 /// Above this size the variance exceeds the mean by less than a millionth of its square: that is Poisson.
 const POISSON_SIZE: f64 = 1e6;
 
@@ -142,38 +144,50 @@ impl Counts {
 #[must_use]
 pub fn quantiles<const N: usize>(mixture: &[(f64, Counts)], probabilities: [f64; N]) -> [f64; N] {
     let farthest = mixture.iter().map(|(_, counts)| counts.mean + 4.0 * counts.variance().sqrt()).fold(0.0, f64::max);
-    if farthest > SUMMED * 4.0 || mixture.len() > COMPONENTS {
+    if farthest > WALKED || mixture.len() > COMPONENTS {
         return probabilities.map(|probability| bisected(mixture, probability, farthest));
     }
-    walked(mixture, probabilities)
+    if mixture.len() <= FEW {
+        walked::<FEW, N>(mixture, probabilities)
+    } else {
+        walked::<COMPONENTS, N>(mixture, probabilities)
+    }
 }
 
 /// Most components of a mixture that the walk keeps on the stack.
 const COMPONENTS: usize = 16;
+/// Components that most mixtures have at most: a shorter walk for them.
+const FEW: usize = 4;
 /// Tail mass that rounding can hide from a sum of terms; a quantile beyond it is not asked for.
 const DUST: f64 = 1e-12;
 
-/// One walk from zero up, all components side by side.
-fn walked<const N: usize>(mixture: &[(f64, Counts)], probabilities: [f64; N]) -> [f64; N] {
-    let mut terms = [(0.0, 0.0, 0.0); COMPONENTS];
-    let mut cdf = 0.0;
-    for (term, (weight, counts)) in terms.iter_mut().zip(mixture) {
-        let (zero, a, b) = counts.recursion();
-        *term = (weight * zero, a, b);
-        cdf += term.0;
+/// One walk from zero up, all components side by side in `LANES` lanes, those left over empty.
+fn walked<const LANES: usize, const N: usize>(mixture: &[(f64, Counts)], probabilities: [f64; N]) -> [f64; N] {
+    let (mut f, mut a, mut b) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    for (i, (weight, counts)) in mixture.iter().enumerate() {
+        let (zero, first, second) = counts.recursion();
+        (f[i], a[i], b[i]) = (weight * zero, first, second);
     }
+    // A sum for each lane, so that one step need not wait for the additions of the last.
+    let mut sums = f;
+    let mut cdf = sums.iter().sum::<f64>();
     let mut x = 0.0;
-    probabilities.map(|probability| {
-        let goal = probability.min(1.0 - DUST) - DUST;
+    let mut found = probabilities;
+    for quantile in &mut found {
+        let goal = quantile.min(1.0 - DUST) - DUST;
         while cdf < goal {
-            for (f, a, b) in &mut terms[..mixture.len()] {
-                *f *= (*a + *b * x) / (x + 1.0);
-                cdf += *f;
+            // One division serves all components: divisions are what this walk would spend its time on.
+            let inverse = 1.0 / (x + 1.0);
+            for i in 0..LANES {
+                f[i] *= (a[i] + b[i] * x) * inverse;
+                sums[i] += f[i];
             }
+            cdf = sums.iter().sum::<f64>();
             x += 1.0;
         }
-        x
-    })
+        *quantile = x;
+    }
+    found
 }
 
 /// Bisection on the cdf, for large means.

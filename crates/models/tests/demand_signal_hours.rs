@@ -111,6 +111,25 @@ fn an_empty_morning_is_dated_from_its_first_hour() {
 }
 
 #[test]
+fn a_day_that_still_runs_is_judged_by_its_hours_so_far() {
+    let until = |hour: usize, request: &Request| {
+        let mut request = request.clone();
+        request.sales.units.truncate(LAST + hour);
+        assess(&request).latest
+    };
+    let (usual, sold_out) = (with(|_| ()), sold_out_from(12));
+    let scores: Vec<_> = [13, 15, 17, 19].map(|hour| until(hour, &sold_out).score).into();
+    assert!(scores.is_sorted() && scores[0] < scores[3], "{scores:?}");
+    assert_eq!(until(17, &sold_out).empty, Some(Stretch { since: 12, until: 17 }));
+    let day = until(17, &usual);
+    assert_eq!((day.band, day.empty), (Band::Low, None), "{day:?}");
+    assert_eq!(day.units_sold, f64::from(DAY[6..17].iter().sum::<u32>()));
+    assert!(day.units_lost < 1.0, "hours still to come are not lost: {day:?}");
+    let night = until(3, &usual);
+    assert_eq!((night.units_sold, night.demand.p95, night.empty), (0.0, 0.0, None));
+}
+
+#[test]
 fn days_asked_for_are_judged_in_order_and_in_the_light_of_later_ones() {
     let request = with(|request| {
         silence(request, LAST - HOURS + 12..LAST);
@@ -203,7 +222,7 @@ fn bad_fields_are_refused_by_pointer() {
             "/options/look_back"
         ]
     );
-    assert_eq!(refused(&with(|request| request["sales"]["units"] = json!([1.0]))), ["/sales/units"]);
+    assert_eq!(refused(&with(|request| request["sales"]["units"] = json!([]))), ["/sales/units"]);
     assert_eq!(refused(&with(|request| request["sales"]["units"] = json!(vec![0; 401 * HOURS]))), ["/sales/units"]);
     let end = with(|request| request["sales"]["first_day"] = json!("9999-12-01"));
     assert_eq!(refused(&end), ["/sales/first_day"]);
@@ -278,6 +297,7 @@ prop_compose! {
         prices in prop::collection::vec(0.3_f64..1.0, 40),
         known in prop::option::of(0_usize..40 * HOURS),
         look_back in 0_usize..8,
+        to_come in prop_oneof![Just(0_usize), 1..HOURS],
     ) -> Request {
         with(|request| {
             let unit = |hour: usize| if noise[hour] <= busy { DAY[hour % HOURS] * noise[hour] } else { 0 };
@@ -287,9 +307,9 @@ prop_compose! {
                 units.iter_mut().skip(from.max(13)).take(length).for_each(|units| *units = 0);
             }
             if let Some(known) = known {
-                request["sales"]["out_of_stock"] = json!((0..days * HOURS).map(|hour| hour == known).collect::<Vec<_>>());
+                request["sales"]["out_of_stock"] = json!((0..days * HOURS - to_come).map(|hour| hour == known).collect::<Vec<_>>());
             }
-            request["sales"]["units"] = json!(units);
+            request["sales"]["units"] = json!(units[..days * HOURS - to_come]);
             request["sales"]["price"] = json!(prices[..days]);
             request["options"] = json!({"look_back": look_back});
         })
@@ -333,12 +353,12 @@ proptest! {
 
     #[test]
     fn one_more_hour_known_to_be_empty_never_means_fewer_hours_out(request in any_request(), hour in 6_usize..22) {
-        let last = request.sales.units.len() - HOURS;
+        let last = request.sales.units.len().div_ceil(HOURS) * HOURS - HOURS;
+        prop_assume!(request.sales.units.get(last + hour) == Some(&0.0));
         let before = assess(&request).latest.hours_out;
         let mut known = request.clone();
         known.sales.out_of_stock.resize(known.sales.units.len(), false);
         known.sales.out_of_stock[last + hour] = true;
-        prop_assume!(request.sales.units[last + hour] == 0.0);
         // Estimates of level and shelf feed each other, hence the slack.
         prop_assert!(assess(&known).latest.hours_out >= before - 0.25);
     }

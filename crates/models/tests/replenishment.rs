@@ -4,8 +4,8 @@
 
 use contracts::{Action, Money, facts::Facts, money::Currency};
 use models::{
-    Band, Judge,
-    replenishment::{Answer, Assessment, Model, Options, RankRequest, Request, Verb},
+    Band, Case, Judge,
+    replenishment::{Answer, Assessment, Model, Options, Outcome, RankRequest, Request, Verb},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -252,15 +252,216 @@ fn a_budget_goes_where_it_protects_most_margin() {
         with(|facts| facts["item"] = json!({})),
     ];
     let euro = Currency::new("EUR").unwrap();
-    let ranking = model().rank(&RankRequest { items, budget: Money::new(60_000, euro) }).unwrap();
+    let ranking =
+        model().rank(&RankRequest { items, budget: Money::new(60_000, euro), volume_budget_litres: None }).unwrap();
     assert_eq!(ranking.lines.iter().map(|line| line.index).collect::<Vec<_>>(), [1, 0]);
     let [best, other] = &ranking.lines[..] else { panic!("{ranking:?}") };
     assert!(best.first_return > other.first_return && best.quantity > 0.0);
     assert!(ranking.spent.minor <= 60_000 && ranking.spent.minor == best.cost.minor + other.cost.minor);
     assert_eq!(best.quantity % 6.0, 0.0);
     assert_eq!(ranking.left_out.iter().map(|item| item.index).collect::<Vec<_>>(), [2]);
-    let none = model().rank(&RankRequest { items: Vec::new(), budget: Money::new(-1, euro) }).unwrap_err();
+    let none = model()
+        .rank(&RankRequest { items: Vec::new(), budget: Money::new(-1, euro), volume_budget_litres: None })
+        .unwrap_err();
     assert_eq!(none.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), ["/items", "/budget/minor"]);
+}
+
+#[test]
+fn what_takes_little_room_goes_first_when_room_is_scarce() {
+    let item = |product: &str, litres: f64| {
+        with(|facts| {
+            facts["product"] = json!(product);
+            facts["item"]["unit_volume_litres"] = json!(litres);
+        })
+    };
+    let items = vec![item("bulky", 40.0), item("small", 0.5), with(|_| ())];
+    let euro = Currency::new("EUR").unwrap();
+    let rank =
+        |room| RankRequest { items: items.clone(), budget: Money::new(10_000_000, euro), volume_budget_litres: room };
+    let ranking = model().rank(&rank(Some(700.0))).unwrap();
+    assert_eq!(ranking.lines.iter().map(|line| line.product.as_str()).collect::<Vec<_>>(), ["small", "bulky"]);
+    let [small, bulky] = &ranking.lines[..] else { panic!("{ranking:?}") };
+    assert!(bulky.quantity * 40.0 + small.quantity * 0.5 <= 700.0, "{ranking:?}");
+    assert_eq!(ranking.volume_litres, Some(bulky.quantity * 40.0 + small.quantity * 0.5));
+    assert_eq!(ranking.left_out[0].missing[0].pointer, "/facts/item/unit_volume_litres");
+    let roomy = model().rank(&rank(None)).unwrap();
+    assert!(roomy.lines[0].quantity > bulky.quantity && roomy.left_out.is_empty() && roomy.volume_litres.is_none());
+    let errors = model().rank(&rank(Some(f64::NAN))).unwrap_err();
+    assert_eq!(errors[0].pointer, "/volume_budget_litres");
+}
+
+#[test]
+fn a_dear_order_is_made_large_enough_to_be_worth_it() {
+    let mut request = with(|_| ());
+    let plain = assess(&request).recommendation.quantity;
+    request.options.order_cost = Some(Money::new(20_000, Currency::new("EUR").unwrap()));
+    // Some 20 a day, 200 an order, 1.50 a unit and year: lots of about 1,400.
+    let large = assess(&request).recommendation.quantity;
+    assert!((1_200.0..1_600.0).contains(&large) && large > plain && large % 6.0 == 0.0, "{large}");
+    request.facts.item.shelf_life_days = Some(20);
+    let fresh = assess(&request).recommendation.quantity;
+    assert!(fresh > plain && fresh < 26.0 * 23.0, "no more than sells until it spoils: {fresh}");
+}
+
+#[test]
+fn what_can_be_sold_off_is_bought_more_boldly() {
+    let perishable = |salvage: i64| {
+        assess(&with(|facts| {
+            facts["item"]["shelf_life_days"] = json!(2);
+            facts["item"]["salvage_value"] = json!({"minor": salvage, "currency": "EUR"});
+        }))
+        .recommendation
+        .target
+    };
+    assert!(perishable(500) > perishable(0));
+}
+
+#[test]
+fn a_planned_discount_raises_demand_by_the_article_s_own_elasticity() {
+    let history = |facts: &mut Value, at_half_price: u32| {
+        let cheap: Vec<f64> = (0..28).map(|day| if day % 7 == 2 { 0.5 } else { 1.0 }).collect();
+        for day in (2..28).step_by(7) {
+            facts["demand"]["units"][day] = json!(at_half_price);
+        }
+        facts["demand"]["discount"] = json!(cheap);
+    };
+    let ratio = |at_half_price: u32| {
+        let plain = assess(&with(|facts| history(facts, at_half_price)));
+        let cheap = assess(&with(|facts| {
+            history(facts, at_half_price);
+            facts["demand"]["discount_ahead"] = json!(vec![0.5; 14]);
+        }));
+        cheap.demand.mean / plain.demand.mean
+    };
+    // 20 a day at the regular price.
+    let (elastic, usual, indifferent) = (ratio(80), ratio(46), ratio(20));
+    assert!((3.0..4.4).contains(&elastic), "{elastic}");
+    assert!((2.0..2.7).contains(&usual), "{usual}");
+    assert!((0.9..1.4).contains(&indifferent), "{indifferent}");
+}
+
+#[test]
+fn advertised_weeks_are_read_and_planned_apart_from_others() {
+    let weekly = |ahead: Value| {
+        let units: Vec<u32> = (0..26).map(|week| if week % 5 == 1 { 300 } else { 100 }).collect();
+        let advertised: Vec<bool> = (0..26).map(|week| week % 5 == 1).collect();
+        assess(&with(|facts| {
+            facts["demand"] = json!({"first_day": "2026-05-25", "every": "week", "units": units,
+                "advertised": advertised, "advertised_ahead": ahead});
+            facts["lead_time"] = json!({"seen_days": [13.0, 13.0]});
+        }))
+    };
+    let (plain, planned) = (weekly(json!([])), weekly(json!([false, true])));
+    // Lead time and review are two weeks of 100, or of 100 and 300.
+    assert!((plain.demand.days - 14.0).abs() < 1e-9 && (plain.demand.mean / 200.0 - 1.0).abs() < 0.1, "{plain:?}");
+    assert!((planned.demand.mean / 400.0 - 1.0).abs() < 0.1, "{planned:?}");
+    assert!((plain.demand.daily - 100.0 / 7.0).abs() < 1.5);
+}
+
+/// Where Croston's method keeps its last level through any number of empty months, demand that ceased fades here, as
+/// in Teunter, Syntetos and Babai 2011.
+#[test]
+fn a_part_that_died_out_is_expected_to_stay_dead() {
+    let monthly = |empty: usize| {
+        let units: Vec<u32> = (0..36).map(|month| if month < 36 - empty { [0, 4, 0][month % 3] } else { 0 }).collect();
+        assess(&with(|facts| {
+            facts["demand"] = json!({"first_day": "2023-11-01", "every": "month", "units": units});
+            facts["lead_time"] = json!({"seen_days": [91.3125]});
+        }))
+    };
+    let [alive, ailing, dead] = [0, 9, 24].map(|empty| monthly(empty).demand.mean);
+    assert!((3.0..5.5).contains(&alive), "{alive}");
+    assert!(ailing < 0.6 * alive && dead < 0.1 * alive, "{alive} {ailing} {dead}");
+}
+
+#[test]
+fn a_holiday_ahead_is_a_weekend_day_and_a_worked_weekend_is_none() {
+    let mean = |off: bool| {
+        assess(&with(|facts| {
+            facts["demand"]["units"] = json!((0..28).map(|day| if day % 7 >= 5 { 60 } else { 20 }).collect::<Vec<_>>());
+            facts["demand"]["holiday_ahead"] = json!(vec![off; 14]);
+        }))
+        .demand
+        .mean
+    };
+    assert!(mean(true) > 1.1 * mean(false));
+}
+
+#[test]
+fn facts_that_contradict_each_other_are_named() {
+    let request = with(|facts| {
+        facts["demand"]["every"] = json!("week");
+        facts["demand"]["holiday"] = json!(vec![false; 28]);
+        facts["demand"]["discount"] = json!([1.0, 1.5]);
+        facts["demand"]["advertised_ahead"] = json!(vec![true; 400]);
+        facts["item"]["unit_volume_litres"] = json!(-1.0);
+        facts["item"]["salvage_value"] = json!({"minor": -1, "currency": "EUR"});
+        facts["incoming"] = json!([{"order": "P1", "due": "2026-12-01", "quantity": 1.0},
+            {"order": "P2", "due": "2026-11-30", "quantity": 1.0}]);
+    });
+    let pointers: Vec<_> = model().judge(&request).unwrap_err().into_iter().map(|error| error.pointer).collect();
+    assert_eq!(
+        pointers,
+        [
+            "/facts/item/unit_volume_litres",
+            "/facts/demand/discount",
+            "/facts/demand/advertised_ahead",
+            "/facts/demand/holiday",
+            "/facts/demand/discount/1",
+            "/facts/incoming/1/due",
+            "/facts/item/salvage_value/minor"
+        ]
+    );
+}
+
+#[test]
+fn parameters_out_of_range_are_named() {
+    let mut parameters = model().parameters().clone();
+    parameters.demand.week.decay = 1.5;
+    let told = Model::new(parameters).unwrap_err().to_string();
+    assert!(told.contains("/demand/week/decay"), "{told}");
+}
+
+/// Cases of articles that sell 20 a day, of which 30 come on average: a fit has to find the factor.
+fn cases_that_sell(factor: f64) -> Vec<Case<Request, Outcome>> {
+    let case = |i: u32| {
+        let request = with(|facts| {
+            facts["demand"]["units"] = json!((0..28).map(|day| 12 + (day * 7 + i) % 17).collect::<Vec<_>>());
+            facts["lead_time"] = json!({"seen_days": [2.0 + f64::from(i % 3)]});
+        });
+        let days = 3.0 + f64::from(i % 3);
+        let demand = (20.0 * days * factor * (0.8 + 0.4 * f64::from(i % 5) / 4.0)).round();
+        Case { request, outcome: Outcome { demand: Some(demand), ..Outcome::default() } }
+    };
+    (0..250).map(case).collect()
+}
+
+#[test]
+fn a_fit_finds_the_level_that_came_and_measures_better() {
+    let cases = cases_that_sell(1.5);
+    let fitted = Model::fit(model().parameters(), "2", &cases, &mut |_| ()).unwrap();
+    assert!((fitted.demand.day.calibration - 1.5).abs() < 0.15, "{:?}", fitted.demand.day);
+    assert_eq!(fitted.demand.week, model().parameters().demand.week, "no weekly case was seen");
+    let (before, after) = (model().backtest(&cases), Model::new(fitted).unwrap().backtest(&cases));
+    assert_eq!((before.figures[0].name.as_str(), before.cases), ("weighted_quantile_loss", 250));
+    assert!(after.figures[0].value < 0.7 * before.figures[0].value, "{before:?} {after:?}");
+    assert!(matches!(
+        Model::fit(model().parameters(), "2", &cases[..50], &mut |_| ()),
+        Err(models::FitError::TooFew { found: 50, .. })
+    ));
+}
+
+#[test]
+fn known_stock_outs_measure_a_model_where_demand_is_unknown() {
+    let cases: Vec<_> = [(4.0, true), (900.0, false), (2.0, true)]
+        .map(|(on_hand, stocked_out)| Case {
+            request: with(|facts| facts["stock"] = json!({"on_hand": on_hand, "observed_at": "2026-11-23T07:59:00Z"})),
+            outcome: Outcome { stocked_out: Some(stocked_out), ..Outcome::default() },
+        })
+        .into();
+    let figures = model().backtest(&cases);
+    assert_eq!(figures.figures[0].name, "stock_out_brier");
+    assert!(figures.figures[0].value < 0.01, "{figures:?}");
 }
 
 prop_compose! {

@@ -137,7 +137,8 @@ mod lines {
 
     #[test]
     fn the_counterfactual_flips_the_band_when_it_is_applied() {
-        let cases = [with(|_| ()), with(|request| request["line"]["slack_days"] = json!(30))];
+        let slack = |days: i16| with(|request| request["line"]["slack_days"] = json!(days));
+        let cases = [slack(0), slack(30), slack(-365)];
         for request in cases {
             let answer = assess(&request);
             let told = &answer.counterfactuals[0];

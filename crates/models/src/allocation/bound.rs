@@ -138,7 +138,8 @@ impl Receiver {
                 bought += 1;
                 cost += offer;
                 // Concave but for fixed costs, which only rise: once a unit does not pay, no further one does.
-                let Some(trade) = with(bought, cost).filter(|trade| bought <= site.most_in && trade.earned > last) else {
+                let Some(trade) = with(bought, cost).filter(|trade| bought <= site.most_in && trade.earned > last)
+                else {
                     return best;
                 };
                 last = trade.earned;

@@ -150,11 +150,11 @@ pub(super) fn contributions(planned: &Planned<'_>, shares: &Shares, score: Score
         let (from, to) = (&locations[lanes[*lane].from].location, &locations[lanes[*lane].to].location);
         (format!("transfer {from} to {to}"), format!("/lanes/{lane}"))
     });
-    let orders = shares.orders.iter().map(|(site, _)| {
-        (format!("orders from {}", locations[*site].location), format!("/locations/{site}/on_hand"))
-    });
-    let parts: Vec<f64> =
-        shares.lanes.iter().chain(&shares.orders).map(|(_, share)| share * f64::from(ONE)).collect();
+    let orders = shares
+        .orders
+        .iter()
+        .map(|(site, _)| (format!("orders from {}", locations[*site].location), format!("/locations/{site}/on_hand")));
+    let parts: Vec<f64> = shares.lanes.iter().chain(&shares.orders).map(|(_, share)| share * f64::from(ONE)).collect();
     transfers
         .chain(orders)
         .zip(largest_remainder(&parts, i64::from(score.micros())))
@@ -193,7 +193,8 @@ pub(super) fn one_more(planned: &Planned<'_>) -> Vec<OneMore> {
 }
 
 fn told(pointer: String, value_now: u32, what: &str, (worth, units_served): (f64, u64)) -> OneMore {
-    let served = if units_served > 0 { format!(" and serves {units_served} more units of orders") } else { String::new() };
+    let served =
+        if units_served > 0 { format!(" and serves {units_served} more units of orders") } else { String::new() };
     let detail = format!("{what} is worth {worth:.2} minor units{served}");
     OneMore { pointer, value_now, value_then: value_now + 1, worth, units_served, detail }
 }
@@ -201,7 +202,8 @@ fn told(pointer: String, value_now: u32, what: &str, (worth, units_served): (f64
 /// Used to the last unit, those first where the next unit would gain most.
 fn full_lanes(planned: &Planned<'_>) -> Vec<usize> {
     let lanes = &planned.request.lanes;
-    let mut full: Vec<_> = used(planned).filter(|lane| planned.plan.units[*lane] == lanes[*lane].capacity as usize).collect();
+    let mut full: Vec<_> =
+        used(planned).filter(|lane| planned.plan.units[*lane] == lanes[*lane].capacity as usize).collect();
     full.sort_by(|a, b| lane_gain(planned, *b).total_cmp(&lane_gain(planned, *a)).then(a.cmp(b)));
     full.truncate(TRIED);
     full
@@ -214,7 +216,9 @@ fn short_locations(planned: &Planned<'_>) -> Vec<usize> {
             && planned.outlooks[*site].stock <= planned.outlooks[*site].reserved
     };
     let risk: Vec<f64> = (0..planned.outlooks.len())
-        .map(|site| planned.outlooks[site].risk(planned.stock_after(site)) + if short_of_orders(&site) { 1.0 } else { 0.0 })
+        .map(|site| {
+            planned.outlooks[site].risk(planned.stock_after(site)) + if short_of_orders(&site) { 1.0 } else { 0.0 }
+        })
         .collect();
     let mut sites: Vec<_> = (0..risk.len()).filter(|site| risk[*site] > 0.0).collect();
     sites.sort_by(|a, b| risk[*b].total_cmp(&risk[*a]).then(a.cmp(b)));

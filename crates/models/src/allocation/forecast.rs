@@ -12,7 +12,11 @@ use super::{
     parameters::Parameters,
     types::{Demand, Location, Request},
 };
-use crate::{Missing, counts::{Beyond, Counts}, replenishment::demand::Demand as Estimate};
+use crate::{
+    Missing,
+    counts::{Beyond, Counts},
+    replenishment::demand::Demand as Estimate,
+};
 
 /// What a location has and what is asked of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -31,6 +31,9 @@ const SPREADS: [f64; 11] = [0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.1
 /// promotion, and most between 0 and -4).
 const ELASTICITIES: [f64; 6] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0];
 
+/// Where a parameter stands.
+type Field = fn(&mut Parameters) -> &mut f64;
+
 /// Rounds over all parameters.
 const ROUNDS: usize = 2;
 
@@ -114,7 +117,7 @@ pub(super) fn fit(
     version.clone_into(&mut best.version);
     best.reserved_share = reserved_share(&usable, start);
     let mut most = likelihood(&usable, &best);
-    let grids: [(&[f64], fn(&mut Parameters) -> &mut f64); 3] = [
+    let grids: [(&[f64], Field); 3] = [
         (&SPREADS, |parameters| &mut parameters.common_spread),
         (&SPREADS, |parameters| &mut parameters.location_spread),
         (&ELASTICITIES, |parameters| &mut parameters.price_elasticity),

@@ -83,33 +83,51 @@ impl Plan {
         problem.sites[site].most_out + self.got[site] - self.given[site]
     }
 
+    /// Units that a lane can still take.
+    fn room(&self, problem: &Problem, lane: usize) -> usize {
+        let arc = &problem.arcs[lane];
+        let (from, to) = (&problem.sites[arc.from], &problem.sites[arc.to]);
+        (arc.most - self.units[lane])
+            .min(from.most_out - self.given[arc.from])
+            .min(to.most_in - self.got[arc.to])
+            .min(to.top.saturating_sub(self.level(problem, arc.to)))
+    }
+
+    /// What so many units more on a lane gain, its fixed cost aside. Concave in the units.
+    fn gain_of(&self, problem: &Problem, lane: usize, units: usize) -> f64 {
+        let arc = &problem.arcs[lane];
+        let (from, to) = (&problem.sites[arc.from].value, &problem.sites[arc.to].value);
+        let (high, low) = (self.level(problem, arc.from), self.level(problem, arc.to));
+        to[low + units] - to[low] - (from[high] - from[high - units]) - arc.unit_cost * units as f64
+    }
+
     /// The number of units that a lane had best take on top of those it has, and what they gain, the fixed cost of
     /// opening it included.
     fn best(&self, problem: &Problem, lane: usize) -> (usize, f64) {
-        let arc = &problem.arcs[lane];
-        let (from, to) = (&problem.sites[arc.from], &problem.sites[arc.to]);
-        let (high, low) = (self.level(problem, arc.from), self.level(problem, arc.to));
-        let most = (arc.most - self.units[lane])
-            .min(from.most_out - self.given[arc.from])
-            .min(to.most_in - self.got[arc.to])
-            .min(to.top.saturating_sub(low));
-        let gain = |units: usize| {
-            let won = to.value[low + units] - to.value[low];
-            won - (from.value[high] - from.value[high - units]) - arc.unit_cost * units as f64
-        };
-        // Concave in the units: the best number is the first after which another one no longer gains.
-        let units = first(most, |units| gain(units + 1) <= gain(units));
-        let opening = if self.units[lane] == 0 { arc.fixed_cost } else { 0.0 };
+        let gain = |units: usize| self.gain_of(problem, lane, units);
+        // The best number is the first after which another one no longer gains.
+        let units = first(self.room(problem, lane), |units| gain(units + 1) <= gain(units));
+        let opening = if self.units[lane] == 0 { problem.arcs[lane].fixed_cost } else { 0.0 };
         (units, if units > 0 { gain(units) - opening } else { 0.0 })
     }
 
-    /// Puts a lane's best bundle on it.
-    fn take(&mut self, problem: &Problem, lane: usize) {
-        let (arc, (units, gain)) = (&problem.arcs[lane], self.offers[lane]);
+    /// Units that pay at the receiver when the giver's loss does not count.
+    fn wanted(&self, problem: &Problem, lane: usize) -> usize {
+        let (arc, low) = (&problem.arcs[lane], self.level(problem, problem.arcs[lane].to));
+        let value = &problem.sites[arc.to].value;
+        first(self.room(problem, lane), |units| value[low + units + 1] - value[low + units] <= arc.unit_cost)
+    }
+
+    /// Puts units on a lane, whatever they gain.
+    fn put(&mut self, problem: &Problem, lane: usize, units: usize) {
+        if units == 0 {
+            return;
+        }
+        let arc = &problem.arcs[lane];
+        self.gain += self.gain_of(problem, lane, units) - if self.units[lane] == 0 { arc.fixed_cost } else { 0.0 };
         self.units[lane] += units;
         self.given[arc.from] += units;
         self.got[arc.to] += units;
-        self.gain += gain;
         self.refresh(problem, arc);
     }
 
@@ -132,7 +150,7 @@ impl Plan {
                 }
             }
             let Some(lane) = best.0 else { return };
-            self.take(problem, lane);
+            self.put(problem, lane, self.offers[lane].0);
         }
     }
 
@@ -168,13 +186,14 @@ impl Plan {
 
     /// Opens a lane with its best bundle, even at a loss, and fills up around it.
     fn open(&mut self, problem: &Problem, lane: usize) {
-        self.take(problem, lane);
+        self.put(problem, lane, self.offers[lane].0);
         self.fill(problem, None);
     }
 }
 
 /// Changes that the local search tries at each lane; `false` when one has no meaning there.
-const CHANGES: [fn(&mut Plan, &Problem, usize) -> bool; 4] = [without, anew, instead_at_receiver, instead_at_both];
+const CHANGES: [fn(&mut Plan, &Problem, usize) -> bool; 5] =
+    [without, anew, instead_at_receiver, instead_at_both, through];
 
 /// Without this lane.
 fn without(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
@@ -224,4 +243,12 @@ fn instead_at_both(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
         plan.open(problem, lane);
     }
     worth_it
+}
+
+/// What the receiver wants, whatever the giver loses, for other lanes to make up to the giver: a way through it.
+fn through(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
+    let units = plan.wanted(problem, lane);
+    plan.put(problem, lane, units);
+    plan.fill(problem, None);
+    units > 0
 }

@@ -103,7 +103,13 @@ impl<'a> Tails<'a> {
         // Counts up to a million are exact in a float.
         let x = self.tails.len() as f64;
         match self.walk_in {
-            WalkIn::Known(units) => if x < f64::from(*units) { 1.0 } else { 0.0 },
+            WalkIn::Known(units) => {
+                if x < f64::from(*units) {
+                    1.0
+                } else {
+                    0.0
+                }
+            }
             WalkIn::Expected(counts) if counts.mean() > RECURSED => counts.beyond(x).probability,
             WalkIn::Expected(_) => {
                 if x > 0.0 {
@@ -134,17 +140,18 @@ impl Site {
         };
         let lowest = outlook.stock - most_out;
         let mut value = vec![0.0];
-        let (mut top, mut risen) = (None, 0.0);
-        // Above the level where a unit is no longer worth the cheapest way here, only what was given can come back.
-        while value.len() <= top.unwrap_or(most_out + most_in) + if top.is_some() { most_out } else { 0 } {
+        let mut top = None;
+        loop {
             let level = value.len() - 1;
             let won = unit(lowest + level);
-            if top.is_none() && level >= most_out && (won <= cheapest || level == most_out + most_in) {
+            // No unit is brought that is not worth the cheapest way here; only what was given can still come back.
+            if top.is_none() && level >= most_out && (level == most_out + most_in || won <= cheapest) {
                 top = Some(level);
-                continue;
             }
-            risen += won;
-            value.push(risen);
+            if top.is_some_and(|top| level == top + most_out) {
+                break;
+            }
+            value.push(value[level] + won);
         }
         let on_hand = value[most_out];
         value.iter_mut().for_each(|value| *value -= on_hand);

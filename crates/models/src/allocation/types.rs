@@ -1,8 +1,6 @@
 //! Request and answer of the allocation model: the API's own types.
 
-use contracts::{
-    Action, Digest, LocationId, Money, OrderRef, ProductId, facts::DailyDemand, money::Currency,
-};
+use contracts::{Action, Digest, LocationId, Money, OrderRef, ProductId, facts::DailyDemand, money::Currency};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -65,7 +65,8 @@ struct Tally {
     forecasts: usize,
 }
 
-/// Figures of the cases; the first one is the share of events that are found at the parameters' false-alarm rate.
+/// Figures of the cases, which are of one grain and one false-alarm rate; the first figure is the share of events that
+/// are found at that rate.
 pub(super) fn figures(model: &Model, cases: &[Case<Request, Outcome>]) -> Figures {
     let mut tally = Tally::default();
     let (mut refused, mut insufficient) = (0, 0);
@@ -76,7 +77,7 @@ pub(super) fn figures(model: &Model, cases: &[Case<Request, Outcome>]) -> Figure
             insufficient += 1;
         }
     }
-    let mut figures = tally.figures(model.parameters.day.false_alarm_rate);
+    let mut figures = tally.figures(cases.first().map_or(0.0, |case| model.rate(&case.request)));
     figures.retain(|figure| figure.value.is_finite());
     Figures { cases: cases.len() - refused - insufficient, insufficient, refused, figures, calibration: Vec::new() }
 }

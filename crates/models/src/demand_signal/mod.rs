@@ -33,9 +33,7 @@ pub use self::{
     },
 };
 use self::{count::Filter, reading::Stream};
-use crate::{
-    Case, FitError, Judge, Missing, ModelRef, ParameterError, Score, judge::reference, metrics::Figures,
-};
+use crate::{Case, FitError, Judge, Missing, ModelRef, ParameterError, Score, judge::reference, metrics::Figures};
 
 const NAME: &str = "demand-signal";
 
@@ -171,6 +169,15 @@ impl Model {
 
     fn filter<'a>(&self, parameters: &'a CountParameters, rate: Option<f64>) -> Filter<'a> {
         Filter { parameters, rate: rate.unwrap_or(parameters.false_alarm_rate) }
+    }
+
+    /// The false-alarm rate that a request asks for.
+    fn rate(&self, request: &Request) -> f64 {
+        match request.series {
+            Series::Day(_) => self.days(request).rate,
+            Series::Week(_) => self.weeks(request).rate,
+            Series::Reading(_) => self.stream(request.options.false_alarm_rate).rate,
+        }
     }
 
     fn days(&self, request: &Request) -> Filter<'_> {

@@ -98,8 +98,11 @@ impl Departures {
             self.origin = Some(departure.log2());
         }
         let bin = Self::bin(self.position(departure));
-        self.bins[bin] = self.bins[bin].saturating_add(1);
-        self.count = self.count.saturating_add(1);
+        // A state that was cut short outside loses counts, not the service.
+        if let Some(inside) = self.bins.get_mut(bin) {
+            *inside = inside.saturating_add(1);
+            self.count = self.count.saturating_add(1);
+        }
     }
 
     /// Upper edge of the bin that holds the quantile.
@@ -123,7 +126,7 @@ impl Departures {
 #[schema(as = DemandSignalReadingState)]
 pub struct ReadingState {
     pub(super) observed: u32,
-    hours: Vec<Hour>,
+    hours: [Hour; HOURS],
     /// Departures averaged with a short memory.
     sustained: f64,
     now_departures: Departures,
@@ -163,7 +166,7 @@ impl Stream<'_> {
     pub(super) fn start() -> ReadingState {
         ReadingState {
             observed: 0,
-            hours: vec![Hour::default(); HOURS],
+            hours: [Hour::default(); HOURS],
             sustained: 0.0,
             now_departures: Departures::new(),
             sustained_departures: Departures::new(),

@@ -11,7 +11,6 @@
 //! `smartcore` lack monotone constraints, missing values or upkeep.
 
 mod bins;
-mod calibration;
 mod fit;
 mod forest;
 mod generator;
@@ -21,15 +20,14 @@ mod settings;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    calibration::Platt,
-    objective::logistic,
-    settings::{EarlyStop, Feature, Monotone, Objective, Settings},
-};
 use self::{
     forest::{Forest, TreeFile},
     objective::softmax,
     settings::MAX_CLASSES,
+};
+pub use self::{
+    objective::logistic,
+    settings::{EarlyStop, Feature, Monotone, Objective, Settings},
 };
 
 /// Most features of a model.

@@ -6,7 +6,7 @@
 
 use super::{
     Model, Reading,
-    evidence::{GROUPS, Kind, kinds},
+    evidence::{ARTICLE, GROUPS, Kind, RESOLVED, VARIANCE, kinds},
     table::PerClass,
     types::{ClassProbability, Evidence, Request},
 };
@@ -15,32 +15,29 @@ use crate::{
     score::{ONE, largest_remainder},
 };
 
-const COMBINATIONS: usize = 1 << GROUPS.len();
 /// Most observations told for one class, and the weight below which one is not worth telling, in nats.
 const TOLD: usize = 6;
 const FAINT: f64 = 0.1;
 
-/// Tells for each class what speaks for and against it. A weight counts against the mean of the classes, each by its
-/// probability: that is its effect on the class's log odds.
+/// Tells for each class what speaks for and against it: by how much its log odds would change without that.
 pub(super) fn evidence(
     model: &Model,
     reading: &Reading<'_>,
     probabilities: &PerClass,
     classes: &mut [ClassProbability],
 ) {
-    let observed: Vec<(usize, f64)> = reading
-        .observed
-        .rows()
-        .map(|row| (row, model.table.rows[row].iter().zip(probabilities).map(|(weight, p)| weight * p).sum()))
-        .collect();
     for (index, class) in classes.iter_mut().enumerate() {
-        let mut weights: Vec<(usize, f64)> = observed
-            .iter()
-            .map(|(row, mean)| (*row, model.table.rows[*row][index] - mean))
-            .filter(|(_, weight)| weight.abs() >= FAINT)
-            .collect();
-        weights.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
-        class.evidence = weights.iter().take(TOLD).filter_map(|(row, weight)| told(*row, *weight)).collect();
+        let effect = |weights: &PerClass| {
+            // Without an observation every other class would have e^-w of its odds.
+            let others = (0..model.table.classes).filter(|other| *other != index);
+            let without: f64 = others.map(|other| probabilities[other] * (-weights[other]).exp()).sum();
+            weights[index] + (without / (1.0 - probabilities[index]).max(f64::MIN_POSITIVE)).ln()
+        };
+        let mut effects: Vec<(usize, f64)> =
+            reading.observed.rows().map(|row| (row, effect(&model.table.rows[row]))).collect();
+        effects.retain(|(_, effect)| effect.abs() >= FAINT);
+        effects.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+        class.evidence = effects.iter().take(TOLD).filter_map(|(row, effect)| told(*row, *effect)).collect();
     }
 }
 
@@ -64,33 +61,34 @@ fn kind_of(row: usize) -> Option<(&'static Kind, usize)> {
     })
 }
 
-/// Parts of the score in millionths that add up to it exactly, one for each group of facts.
+/// Parts of the score in millionths that add up to it exactly, one for each group of facts that was told.
 pub(super) fn contributions(model: &Model, reading: &Reading<'_>, score: Score) -> Vec<Contribution> {
-    let urgency: Vec<f64> = (0..COMBINATIONS)
-        .map(|present| {
-            // As many bits as groups: nothing is cut off.
-            let present = present as u16;
+    let told = reading.observed.needed() | VARIANCE | ARTICLE | if model.learned.cases > 0 { RESOLVED } else { 0 };
+    let groups: Vec<usize> = (0..GROUPS.len()).filter(|group| told & (1 << group) != 0).collect();
+    let urgency: Vec<f64> = (0..1_usize << groups.len())
+        .map(|known| {
+            let bits = groups.iter().enumerate().filter(|(place, _)| known & (1 << place) != 0);
+            let present = bits.fold(0, |present, (_, group)| present | (1 << group));
             model.urgency(reading, present, &model.probabilities(reading, present))
         })
         .collect();
-    let micros: Vec<f64> = (0..GROUPS.len()).map(|group| shapley(&urgency, group) * f64::from(ONE)).collect();
-    let rounded = largest_remainder(&micros, i64::from(score.micros()));
-    let parts = GROUPS.iter().zip(rounded);
-    parts
-        .map(|((name, pointer), micros)| Contribution {
-            name: (*name).to_owned(),
-            pointer: Some((*pointer).to_owned()),
-            micros,
+    let parts = (0..groups.len()).map(|place| shapley(&urgency, place, groups.len()) * f64::from(ONE));
+    let rounded = largest_remainder(&parts.collect::<Vec<_>>(), i64::from(score.micros()));
+    groups
+        .iter()
+        .zip(rounded)
+        .map(|(group, micros)| {
+            let (name, pointer) = GROUPS[*group];
+            Contribution { name: name.to_owned(), pointer: Some(pointer.to_owned()), micros }
         })
         .collect()
 }
 
-/// Average difference a group makes over all orders in which groups can become known.
-fn shapley(urgency: &[f64], group: usize) -> f64 {
-    let n = GROUPS.len();
+/// Average difference that one of `n` groups makes over all orders in which they can become known.
+fn shapley(urgency: &[f64], group: usize, n: usize) -> f64 {
     let bit = 1 << group;
-    // k! (n - 1 - k)! / n! for k other groups known: 1 / (n · C(n - 1, k)).
-    let mut weights = [1.0 / n as f64; GROUPS.len()];
+    // k! (n - 1 - k)! / n! for k other groups known, each from the one before.
+    let mut weights = vec![1.0 / n as f64; n];
     for k in 1..n {
         weights[k] = weights[k - 1] * k as f64 / (n - k) as f64;
     }

@@ -1,8 +1,8 @@
 //! Inventory exception: the likely cause of a count variance, what it costs, and who should look; or no cause named.
 //!
-//! A request is read into observations ([`evidence`]); a table of weights turns them into probabilities of causes
-//! ([`table`]); a cost matrix chooses the route ([`routing`]). The weights have three ages: set by hand in the shipped
-//! parameters, fitted to a file of resolved cases ([`fit`]), moved by each resolved case after that ([`learned`]).
+//! A request is read into observations (`evidence`); a table of weights turns them into probabilities of causes
+//! (`table`); a cost matrix chooses the route (`routing`). The weights have three ages: set by hand in the shipped
+//! parameters, fitted to a file of resolved cases (`fit`), moved by each resolved case after that (`learned`).
 
 mod backtest;
 mod evidence;
@@ -141,7 +141,9 @@ impl Model {
         let mut contributions = Vec::new();
         let mut counterfactuals = Vec::new();
         let band = parameters.stake.bands.band(score);
+        let mut route = self.costs.choose(&probabilities, self.table.classes, reading.value);
         if request.options.explain {
+            route.alternatives = self.costs.alternatives(&probabilities, reading.value);
             explain::evidence(self, reading, &probabilities, &mut classes);
             contributions = explain::contributions(self, reading, score);
             counterfactuals = explain::counterfactuals(self, request, reading, band);
@@ -156,7 +158,7 @@ impl Model {
             variance: reading.variance,
             likely: likely.map(|class| class.class.clone()),
             abstained: likely.is_none(),
-            route: self.costs.choose(&probabilities, self.table.classes, reading.value),
+            route,
             expected_loss: reading.value.money(self.costs.unattended(&probabilities, reading.value.cents)),
             classes,
             contributions,

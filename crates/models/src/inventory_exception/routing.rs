@@ -82,24 +82,32 @@ impl Costs {
 
     /// Chooses among the routes; of equal ones the first in the parameters.
     pub(super) fn choose(&self, probabilities: &PerClass, classes: usize, value: Value) -> Route {
-        let mut costs: Vec<(usize, f64)> =
-            (0..self.routes.len()).map(|route| (route, self.expected(route, probabilities, value.cents))).collect();
-        costs.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let (best, least) = costs[0];
+        let expected = |route: usize| self.expected(route, probabilities, value.cents);
+        // Parameters without a route are refused, so there is always one to begin with.
+        let (best, least) = (1..self.routes.len())
+            .map(|route| (route, expected(route)))
+            .fold((0, expected(0)), |best, one| if one.1 < best.1 { one } else { best });
         let certain: f64 =
             (0..classes).map(|class| probabilities[class] * self.with_certainty(class, value.cents)).sum();
         Route {
             to: self.routes[best].0.clone(),
             expected_cost: value.money(least),
             cost_of_being_wrong: value.money((least - certain).max(0.0)),
-            alternatives: costs
-                .iter()
-                .map(|(route, cost)| Alternative {
-                    to: self.routes[*route].0.clone(),
-                    expected_cost_minor: value.minor(*cost),
-                })
-                .collect(),
+            alternatives: Vec::new(),
         }
+    }
+
+    /// Every choice, the cheapest first.
+    pub(super) fn alternatives(&self, probabilities: &PerClass, value: Value) -> Vec<Alternative> {
+        let expected_cost_minor = |route: usize| value.minor(self.expected(route, probabilities, value.cents));
+        let mut alternatives: Vec<Alternative> = self
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(route, (name, _))| Alternative { to: name.clone(), expected_cost_minor: expected_cost_minor(route) })
+            .collect();
+        alternatives.sort_by(|a, b| a.expected_cost_minor.total_cmp(&b.expected_cost_minor));
+        alternatives
     }
 
     /// Cost in cents of sending a case of a known class to a route, beyond that of the best route for it.

@@ -333,7 +333,8 @@ pub struct Route {
     /// Part of the expected cost that knowing the cause for certain would save: the expected cost of being wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_of_being_wrong: Option<Money>,
-    /// Every choice with its expected cost in minor units, the cheapest first.
+    /// Every choice, the cheapest first; empty unless `explain` was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Alternative>,
 }
 

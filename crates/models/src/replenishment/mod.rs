@@ -54,18 +54,9 @@ impl Judge for Model {
     }
 
     fn judge(&self, request: &Request) -> Result<Answer, Vec<FieldError>> {
-        let errors = request.violations();
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        match Case::read(request, &self.parameters) {
-            Ok(case) => Ok(Answer::Scored(Box::new(self.assess(&case).map_err(unhashable)?))),
-            Err(missing) => Ok(Answer::InsufficientData {
-                product: request.facts.product.clone(),
-                location: request.facts.location.clone(),
-                missing,
-            }),
-        }
+        // Field order is fixed by the types, so plain JSON is as repeatable as the canonical form and a third of its
+        // cost, which counts in bulk.
+        self.judge_hashed(request, || Ok(Digest::of_bytes(&serde_json::to_vec(request)?)))
     }
 
     fn backtest(&self, cases: &[crate::Case<Request, Outcome>]) -> Figures {
@@ -83,7 +74,34 @@ impl Judge for Model {
 }
 
 impl Model {
-    fn assess(&self, case: &Case<'_>) -> Result<Assessment, serde_json::Error> {
+    /// Judges a request whose hash the caller knows better: whoever holds the bytes it was read from need not have it
+    /// written again, which takes as long as judging it.
+    ///
+    /// # Errors
+    /// Every bad field of the request, by pointer.
+    pub fn judge_hashed(
+        &self,
+        request: &Request,
+        input_hash: impl FnOnce() -> Result<Digest, serde_json::Error>,
+    ) -> Result<Answer, Vec<FieldError>> {
+        let errors = request.violations();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        match Case::read(request, &self.parameters) {
+            Ok(case) => {
+                let assessment = input_hash().and_then(|hash| self.assess(&case, hash)).map_err(unhashable)?;
+                Ok(Answer::Scored(Box::new(assessment)))
+            }
+            Err(missing) => Ok(Answer::InsufficientData {
+                product: request.facts.product.clone(),
+                location: request.facts.location.clone(),
+                missing,
+            }),
+        }
+    }
+
+    fn assess(&self, case: &Case<'_>, input_hash: Digest) -> Result<Assessment, serde_json::Error> {
         let (facts, options) = (&case.request.facts, &case.request.options);
         let risk = RiskPeriod::new(&case.demand, &case.lead_times, options.review_period_days);
         let now = risk.outlook(facts.stock.available(), &case.receipts, 0.0);
@@ -114,9 +132,7 @@ impl Model {
             contributions,
             counterfactuals,
             model: self.reference.clone(),
-            // Field order is fixed by the types, so plain JSON is as repeatable as the canonical form and a third of
-            // its cost, which counts in bulk.
-            input_hash: Digest::of_bytes(&serde_json::to_vec(case.request)?),
+            input_hash,
             facts_hash,
             valid_until: facts
                 .as_of

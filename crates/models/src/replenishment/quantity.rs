@@ -14,14 +14,18 @@ use super::{
 /// Probability with which stock shall last through the risk period.
 ///
 /// The service target; but of an article that perishes within the period every unsold unit is written off, so it is
-/// no more than the critical ratio of the newsvendor, `(price - cost) / price` (Arrow, Harris and Marschak 1951).
+/// no more than the critical ratio of the newsvendor, margin over margin and loss, where the loss is the cost less what
+/// is still got for it (Arrow, Harris and Marschak 1951).
 pub(super) fn service_probability(case: &Case<'_>, days: f64) -> f64 {
     let item = &case.request.facts.item;
     let target = case.request.options.service_target;
     let perishes = item.shelf_life_days.is_some_and(|life| f64::from(life) <= days);
     match (item.unit_cost, item.unit_price) {
         (Some(cost), Some(price)) if perishes && price.minor > 0 => {
-            target.min(critical_ratio((price.minor - cost.minor) as f64, cost.minor as f64))
+            let salvage = item.salvage_value.map_or(0, |value| value.minor);
+            // What is got for it above its cost is no reason to buy more than the target.
+            let loss = cost.minor.saturating_sub(salvage).max(0);
+            target.min(critical_ratio(price.minor.saturating_sub(cost.minor) as f64, loss as f64))
         }
         _ => target,
     }
@@ -33,6 +37,23 @@ pub(super) fn critical_ratio(under: f64, over: f64) -> f64 {
     if under <= 0.0 { 0.0 } else { under / (under + over) }
 }
 
+/// Days of a year, for yearly demand and holding cost.
+const YEAR: f64 = 365.25;
+
+/// Economic order quantity: the lot at which a year's ordering and holding costs are least (Harris 1913), from yearly
+/// demand, cost of placing an order and cost of holding a unit for a year. 0 when any of them is.
+pub(super) fn economic_lot(demand: f64, order_cost: f64, holding_cost: f64) -> f64 {
+    if holding_cost > 0.0 { (2.0 * demand * order_cost / holding_cost).sqrt() } else { 0.0 }
+}
+
+/// The lot that is worth an order by itself; 0 when the cost of an order or of a unit is unknown.
+pub(super) fn worthwhile_lot(case: &Case<'_>) -> f64 {
+    let (options, item) = (&case.request.options, &case.request.facts.item);
+    let (Some(order), Some(unit)) = (options.order_cost, item.unit_cost) else { return 0.0 };
+    let holding = options.holding_rate * unit.minor as f64;
+    economic_lot(case.demand.daily() * YEAR, order.minor as f64, holding)
+}
+
 /// A purchase quantity and what limited it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Purchase {
@@ -41,15 +62,15 @@ pub(super) enum Purchase {
     TooMuchForShelfLife,
 }
 
-/// Rounds a need to what can be bought: at least the MOQ, a multiple of the pack, and no more than is sold before it
-/// must be written off.
-pub(super) fn purchase(need: f64, item: &Item, sold_in_shelf_life: Option<f64>) -> Purchase {
+/// Rounds a need to what can be bought: at least the MOQ and the lot worth an order, a multiple of the pack, and no
+/// more than is sold before it must be written off.
+pub(super) fn purchase(need: f64, item: &Item, worthwhile: f64, sold_in_shelf_life: Option<f64>) -> Purchase {
     if need <= 0.0 {
         return Purchase::Units(0.0);
     }
     let pack = f64::from(item.pack.unwrap_or(1).max(1));
     let least = f64::from(item.moq.unwrap_or(0));
-    let packs = (need.max(least) / pack).ceil();
+    let packs = (need.max(least).max(worthwhile) / pack).ceil();
     let smallest = (least / pack).ceil().max(1.0);
     let sellable = sold_in_shelf_life.map_or(f64::INFINITY, |units| (units / pack).floor());
     if sellable < smallest { Purchase::TooMuchForShelfLife } else { Purchase::Units(packs.min(sellable) * pack) }
@@ -85,26 +106,37 @@ mod tests {
         assert_eq!(critical_ratio(-5.0, 25.0), 0.0);
     }
 
+    /// 10,000 units a year, 40 to place an order, 10 % of a unit cost of 50 to hold one for a year: 400 at a time.
+    #[test]
+    fn the_economic_lot_is_the_textbook_s() {
+        assert_eq!(economic_lot(10_000.0, 40.0, 5.0), 400.0);
+        assert_eq!(economic_lot(10_000.0, 40.0, 0.0), 0.0);
+        assert_eq!(purchase(13.0, &item(Some(6), None), 100.0, None), Purchase::Units(102.0));
+        assert_eq!(purchase(13.0, &item(Some(6), None), 100.0, Some(50.0)), Purchase::Units(48.0));
+        assert_eq!(purchase(0.0, &item(Some(6), None), 100.0, None), Purchase::Units(0.0));
+    }
+
     #[test]
     fn a_need_becomes_whole_packs() {
-        assert_eq!(purchase(13.0, &item(Some(6), None), None), Purchase::Units(18.0));
-        assert_eq!(purchase(13.0, &item(Some(6), Some(20)), None), Purchase::Units(24.0));
-        assert_eq!(purchase(12.2, &item(None, None), None), Purchase::Units(13.0));
-        assert_eq!(purchase(0.0, &item(Some(6), Some(20)), None), Purchase::Units(0.0));
+        assert_eq!(purchase(13.0, &item(Some(6), None), 0.0, None), Purchase::Units(18.0));
+        assert_eq!(purchase(13.0, &item(Some(6), Some(20)), 0.0, None), Purchase::Units(24.0));
+        assert_eq!(purchase(12.2, &item(None, None), 0.0, None), Purchase::Units(13.0));
+        assert_eq!(purchase(0.0, &item(Some(6), Some(20)), 0.0, None), Purchase::Units(0.0));
     }
 
     #[test]
     fn what_would_spoil_is_not_bought() {
-        assert_eq!(purchase(30.0, &item(Some(6), None), Some(20.0)), Purchase::Units(18.0));
-        assert_eq!(purchase(30.0, &item(Some(6), Some(24)), Some(20.0)), Purchase::TooMuchForShelfLife);
+        assert_eq!(purchase(30.0, &item(Some(6), None), 0.0, Some(20.0)), Purchase::Units(18.0));
+        assert_eq!(purchase(30.0, &item(Some(6), Some(24)), 0.0, Some(20.0)), Purchase::TooMuchForShelfLife);
     }
 
     proptest! {
         #[test]
         fn a_quantity_is_zero_or_packs_from_the_moq_on(
             need in -10.0_f64..500.0, pack in 1_u32..24, moq in 0_u32..100, sold in 0.0_f64..600.0,
+            lot in 0.0_f64..300.0,
         ) {
-            if let Purchase::Units(units) = purchase(need, &item(Some(pack), Some(moq)), Some(sold)) {
+            if let Purchase::Units(units) = purchase(need, &item(Some(pack), Some(moq)), lot, Some(sold)) {
                 prop_assert_eq!(units % f64::from(pack), 0.0);
                 prop_assert!(units == 0.0 || units >= f64::from(moq));
                 prop_assert!(units <= sold || units == 0.0);

@@ -1,6 +1,7 @@
 //! Many articles, one budget: buy lot after lot where the next unit of money protects most margin.
 //!
-//! The expected margin protected is concave in the quantity, so taking the best next lot each time is within one lot
+//! Under a cash and a volume budget the price of a lot is the sum of the shares it takes of both (after
+//! Toyoda 1975, with fixed weights). The expected margin protected is concave in the quantity, so taking the best next lot each time is within one lot
 //! of the best plan (Fox 1966, "Discrete optimization via marginal analysis").
 
 use std::{cmp::Ordering, collections::BinaryHeap};
@@ -29,6 +30,29 @@ struct Candidate {
     steps: Vec<(f64, f64)>,
     taken: usize,
     unit_cost: Money,
+    /// Litres of a unit; 0 without a volume budget.
+    unit_volume: f64,
+}
+
+/// What may be spent.
+#[derive(Clone, Copy)]
+struct Budgets {
+    /// Minor units.
+    cash: i64,
+    /// Litres.
+    volume: Option<f64>,
+}
+
+impl Budgets {
+    /// What a lot takes up: its cost where only cash is scarce, else the shares of both budgets.
+    fn price(self, cost: i64, volume: f64) -> f64 {
+        // A free article has an endless return; a cost of one minor unit stands in for it.
+        let cost = cost.max(1) as f64;
+        match self.volume {
+            None => cost,
+            Some(room) => cost / self.cash.max(1) as f64 + volume / room.max(f64::MIN_POSITIVE),
+        }
+    }
 }
 
 /// The next lot of a candidate, ordered by margin per money.
@@ -61,18 +85,19 @@ impl Candidate {
         self.taken.checked_sub(1).map_or((0.0, 0.0), |last| self.steps[last])
     }
 
-    /// Return and cost of the next lot.
-    fn next(&self) -> Option<(f64, i64)> {
+    /// Return, cost and volume of the next lot.
+    fn next(&self, budgets: Budgets) -> Option<(f64, i64, f64)> {
         let (units, margin) = *self.steps.get(self.taken)?;
         let (units_now, margin_now) = self.current();
         let cost = self.cost(units) - self.cost(units_now);
-        // A free article has an endless return; a cost of one minor unit stands in for it.
-        Some(((margin - margin_now) / cost.max(1) as f64, cost))
+        let volume = (units - units_now) * self.unit_volume;
+        Some(((margin - margin_now) / budgets.price(cost, volume), cost, volume))
     }
 }
 
 impl Model {
-    /// Spends a budget on purchases where each further lot protects most expected margin.
+    /// Spends a budget of cash, and of volume when one is given, on purchases where each further lot protects most
+    /// expected margin.
     ///
     /// # Errors
     /// Every bad field of the request, by pointer.
@@ -81,10 +106,11 @@ impl Model {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let budgets = Budgets { cash: request.budget.minor, volume: request.volume_budget_litres };
         let mut candidates = Vec::new();
         let mut left_out = Vec::new();
         for (index, item) in request.items.iter().enumerate() {
-            match self.candidate(index, item, request.budget) {
+            match self.candidate(index, item, request.budget, budgets) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(missing) => left_out.push(LeftOut {
                     index,
@@ -94,7 +120,7 @@ impl Model {
                 }),
             }
         }
-        let spent = spend(&mut candidates, request.budget.minor);
+        let (spent, volume) = spend(&mut candidates, budgets);
         let currency = request.budget.currency;
         let mut lines: Vec<_> = candidates.into_iter().map(|candidate| candidate.line).collect();
         lines.sort_by(|a, b| b.first_return.total_cmp(&a.first_return).then(a.index.cmp(&b.index)));
@@ -102,13 +128,20 @@ impl Model {
         Ok(Ranking {
             lines,
             spent: Money::new(spent, currency),
+            volume_litres: request.volume_budget_litres.map(|_| volume),
             margin_protected: Money::new(protected, currency),
             left_out,
             model: self.reference.clone(),
         })
     }
 
-    fn candidate(&self, index: usize, item: &Request, budget: Money) -> Result<Candidate, Vec<Missing>> {
+    fn candidate(
+        &self,
+        index: usize,
+        item: &Request,
+        budget: Money,
+        budgets: Budgets,
+    ) -> Result<Candidate, Vec<Missing>> {
         let case = Case::read(item, &self.parameters)?;
         let (Some(unit_cost), Some(_)) = (item.facts.item.unit_cost, case.stake.margin) else {
             let missing = |field: &str| Missing {
@@ -116,6 +149,14 @@ impl Model {
                 detail: "a ranking by money needs cost and price".to_owned(),
             };
             return Err(vec![missing("unit_cost"), missing("unit_price")]);
+        };
+        let unit_volume = match (budgets.volume, item.facts.item.unit_volume_litres) {
+            (None, _) => 0.0,
+            (Some(_), Some(litres)) => litres,
+            (Some(_), None) => {
+                let pointer = "/facts/item/unit_volume_litres".to_owned();
+                return Err(vec![Missing { pointer, detail: "a volume budget needs the unit's volume".to_owned() }]);
+            }
         };
         let steps = steps(&case);
         let mut candidate = Candidate {
@@ -132,8 +173,9 @@ impl Model {
             steps,
             taken: 0,
             unit_cost,
+            unit_volume,
         };
-        candidate.line.first_return = candidate.next().map_or(0.0, |(gain, _)| gain);
+        candidate.line.first_return = candidate.next(budgets).map_or(0.0, |(gain, ..)| gain);
         Ok(candidate)
     }
 }
@@ -160,18 +202,27 @@ fn steps(case: &Case<'_>) -> Vec<(f64, f64)> {
     quantities.into_iter().map(|units| (units, protected(units))).collect()
 }
 
-/// Takes the best next lot until nothing that protects margin fits the budget; returns what was spent.
-fn spend(candidates: &mut [Candidate], budget: i64) -> i64 {
+/// Takes the best next lot until nothing that protects margin fits the budgets; returns money and volume spent.
+fn spend(candidates: &mut [Candidate], budgets: Budgets) -> (i64, f64) {
     let offer = |candidates: &[Candidate], index: usize| {
-        candidates[index].next().filter(|(gain, _)| *gain > 0.0).map(|(gain, _)| Offer { gain, candidate: index })
+        candidates[index]
+            .next(budgets)
+            .filter(|(gain, ..)| *gain > 0.0)
+            .map(|(gain, ..)| Offer { gain, candidate: index })
     };
     let mut offers: BinaryHeap<_> = (0..candidates.len()).filter_map(|index| offer(candidates, index)).collect();
-    let mut spent = 0;
+    let (mut spent, mut filled) = (0, 0.0);
     while let Some(Offer { candidate: index, .. }) = offers.pop() {
         let candidate = &mut candidates[index];
-        // A lot that does not fit ends its article; cheaper lots of others still may.
-        let Some((_, cost)) = candidate.next().filter(|(_, cost)| spent + cost <= budget) else { continue };
+        let fits = |cost: i64, volume: f64| {
+            spent + cost <= budgets.cash && budgets.volume.is_none_or(|room| filled + volume <= room)
+        };
+        // A lot that does not fit ends its article; smaller lots of others still may.
+        let Some((_, cost, volume)) = candidate.next(budgets).filter(|(_, cost, volume)| fits(*cost, *volume)) else {
+            continue;
+        };
         spent += cost;
+        filled += volume;
         candidate.taken += 1;
         let (units, margin) = candidate.current();
         candidate.line.quantity = units;
@@ -179,7 +230,7 @@ fn spend(candidates: &mut [Candidate], budget: i64) -> i64 {
         candidate.line.margin_protected.minor = margin.round() as i64;
         offers.extend(offer(candidates, index));
     }
-    spent
+    (spent, filled)
 }
 
 fn violations(request: &RankRequest) -> Vec<FieldError> {
@@ -189,6 +240,9 @@ fn violations(request: &RankRequest) -> Vec<FieldError> {
     }
     if request.budget.minor < 0 {
         found.push(FieldError::new("/budget/minor", "must not be negative"));
+    }
+    if request.volume_budget_litres.is_some_and(|litres| !litres.is_finite() || litres < 0.0) {
+        found.push(FieldError::new("/volume_budget_litres", "must be a number >= 0"));
     }
     for (index, item) in request.items.iter().enumerate().take(MAX_ITEMS) {
         let base = format!("/items/{index}");

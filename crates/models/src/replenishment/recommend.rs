@@ -5,7 +5,7 @@ use contracts::{Action, facts::Donor};
 use super::{
     case::Case,
     position::{Outlook, Receipt, RiskPeriod},
-    quantity::{Purchase, purchase, service_probability, sold_in_shelf_life},
+    quantity::{Purchase, purchase, service_probability, sold_in_shelf_life, worthwhile_lot},
     types::{Recommendation, Source, Verb},
 };
 use crate::counts::Counts;
@@ -40,7 +40,8 @@ impl<'a> Need<'a> {
     /// The purchase that brings the position up to the target.
     pub(super) fn purchase(&self) -> Purchase {
         let sold = sold_in_shelf_life(self.case, self.risk);
-        purchase(self.target - self.available - self.due, &self.case.request.facts.item, sold)
+        let need = self.target - self.available - self.due;
+        purchase(need, &self.case.request.facts.item, worthwhile_lot(self.case), sold)
     }
 
     pub(super) fn recommend(&self) -> Recommendation {
@@ -154,13 +155,15 @@ impl<'a> Need<'a> {
 
     fn buy(&self, units: f64, after: Outlook) -> Recommendation {
         let facts = &self.case.request.facts;
-        let reason = format!(
-            "{:.0} units are available or due where the service target asks for {:.0}; an order placed now arrives in \
-             {:.1} days",
-            self.available + self.due,
-            self.target,
-            self.risk.arrives(),
-        );
+        let reason = self.told("stock is short of the service target", || {
+            format!(
+                "{:.0} units are available or due where the service target asks for {:.0}; an order placed now \
+                 arrives in {:.1} days",
+                self.available + self.due,
+                self.target,
+                self.risk.arrives(),
+            )
+        });
         let proposal = facts.lead_time.supplier.clone().map(|supplier| Action::Purchase {
             product: facts.product.clone(),
             to: facts.location.clone(),
@@ -175,13 +178,20 @@ impl<'a> Need<'a> {
             Purchase::TooMuchForShelfLife => {
                 "stock is short of the service target, but the smallest order would outlive its shelf life".to_owned()
             }
-            Purchase::Units(_) => format!(
-                "{:.0} units are available or due, the service target asks for {:.0}",
-                self.available + self.due,
-                self.target
-            ),
+            Purchase::Units(_) => self.told("stock meets the service target", || {
+                format!(
+                    "{:.0} units are available or due, the service target asks for {:.0}",
+                    self.available + self.due,
+                    self.target
+                )
+            }),
         };
         self.answer(Verb::None, 0.0, self.now, reason)
+    }
+
+    /// The reason in full where explanations are asked for: writing numbers out costs as much as judging.
+    fn told(&self, short: &str, full: impl FnOnce() -> String) -> String {
+        if self.case.request.options.explain { full() } else { short.to_owned() }
     }
 
     fn answer(&self, action: Verb, quantity: f64, after: Outlook, reason: String) -> Recommendation {

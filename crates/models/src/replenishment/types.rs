@@ -10,6 +10,10 @@ use crate::{Band, Contribution, Counterfactual, Missing, ModelRef, Score};
 
 /// Lowest and highest service target that can be asked for.
 const SERVICE_TARGETS: std::ops::RangeInclusive<f64> = 0.5..=0.999;
+/// A quarter of the cost a year, the usual figure for capital, space and shrinkage (Silver, Pyke and Thomas 2017).
+const HOLDING_RATE: f64 = 0.25;
+/// Highest holding rate; beyond it a percentage was meant.
+const MAX_HOLDING_RATE: f64 = 5.0;
 /// Longest review period, in days. A year is beyond any replenishment cycle.
 const MAX_REVIEW_DAYS: f64 = 365.0;
 /// Most units of any one number. Beyond it a figure is a unit error, and exact counting in floats ends.
@@ -40,14 +44,34 @@ pub struct Options {
     pub review_period_days: f64,
     /// Whether stock of other locations may be recommended.
     pub allow_transfer: bool,
+    /// Cost of placing and receiving an order, whatever its size. When it and the unit cost are known, a purchase is
+    /// no smaller than the economic lot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_cost: Option<Money>,
+    /// Cost of holding stock for a year as a share of its unit cost.
+    #[schema(minimum = 0, maximum = 5)]
+    #[serde(skip_serializing_if = "is_usual_rate")]
+    pub holding_rate: f64,
     /// Whether to compute contributions and counterfactuals, which cost more than the score itself.
     pub explain: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { service_target: 0.95, review_period_days: 1.0, allow_transfer: true, explain: true }
+        Self {
+            service_target: 0.95,
+            review_period_days: 1.0,
+            allow_transfer: true,
+            order_cost: None,
+            holding_rate: HOLDING_RATE,
+            explain: true,
+        }
     }
+}
+
+/// Left out of the JSON, so that requests from before the option existed keep their hash.
+fn is_usual_rate(rate: &f64) -> bool {
+    rate.total_cmp(&HOLDING_RATE).is_eq()
 }
 
 impl Request {
@@ -63,14 +87,31 @@ impl Request {
         if !(0.0..=MAX_REVIEW_DAYS).contains(&options.review_period_days) {
             found.push(FieldError::new("/options/review_period_days", "must be between 0 and 365"));
         }
-        let item = &self.facts.item;
-        if let (Some(cost), Some(price)) = (item.unit_cost, item.unit_price)
-            && cost.currency != price.currency
-        {
-            found.push(FieldError::new("/facts/item/unit_price/currency", "must be the currency of unit_cost"));
+        if !(0.0..=MAX_HOLDING_RATE).contains(&options.holding_rate) {
+            found.push(FieldError::new("/options/holding_rate", "must be between 0 and 5"));
         }
+        self.money(&mut found);
         self.foreign_costs(&mut found);
         found
+    }
+
+    /// What is set against the unit cost is of its currency, and no cost is negative.
+    fn money(&self, found: &mut Vec<FieldError>) {
+        let item = &self.facts.item;
+        let amounts = [
+            ("/facts/item/unit_cost", item.unit_cost),
+            ("/facts/item/unit_price", item.unit_price),
+            ("/facts/item/salvage_value", item.salvage_value),
+            ("/options/order_cost", self.options.order_cost),
+        ];
+        for (pointer, amount) in amounts.into_iter().filter_map(|(pointer, amount)| Some((pointer, amount?))) {
+            if amount.minor < 0 {
+                found.push(FieldError::new(format!("{pointer}/minor"), "must not be negative"));
+            }
+            if item.unit_cost.is_some_and(|cost| cost.currency != amount.currency) {
+                found.push(FieldError::new(format!("{pointer}/currency"), "must be the currency of unit_cost"));
+            }
+        }
     }
 
     /// A transfer's cost is set against the margin it saves, so both are of one currency.
@@ -225,7 +266,7 @@ pub struct Recommendation {
     pub stock_out_probability_after: f64,
     /// Expected units lost once the action is taken.
     pub expected_units_lost_after: f64,
-    /// Why, in one sentence.
+    /// Why, in one sentence; without its numbers unless `explain` was asked for.
     pub reason: String,
 }
 
@@ -274,6 +315,10 @@ pub struct RankRequest {
     pub items: Vec<Request>,
     /// Purchase cost that may be spent in all.
     pub budget: Money,
+    /// Litres that there is room for in all, in transport or on the shelf; every item then needs its unit volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub volume_budget_litres: Option<f64>,
 }
 
 /// Purchases under the budget, the best return first.
@@ -282,6 +327,9 @@ pub struct RankRequest {
 pub struct Ranking {
     pub lines: Vec<RankedLine>,
     pub spent: Money,
+    /// Litres of the purchases; absent without a volume budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_litres: Option<f64>,
     /// Expected margin that the purchases protect.
     pub margin_protected: Money,
     /// Items that could not take part.
@@ -300,7 +348,8 @@ pub struct RankedLine {
     pub quantity: f64,
     pub cost: Money,
     pub margin_protected: Money,
-    /// Margin protected per unit of money spent on the first lot: what the order of the lines is by.
+    /// Margin protected by the first lot per unit of money spent on it, or, under two budgets, per share of them that
+    /// it takes up: what the order of the lines is by.
     pub first_return: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supplier: Option<SupplierId>,

@@ -36,13 +36,14 @@ pub(in crate::tasks) fn eval(run: &Run) -> anyhow::Result<()> {
         let request = request(days)?;
         let signals = match model.judge(&request) {
             Ok(Answer::Scored(assessment)) => assessment.history,
-            Ok(Answer::InsufficientData { missing, .. }) => bail!("series {name}: {missing:?}"),
+            // Too short a series to stand out in.
+            Ok(Answer::InsufficientData { .. }) => Vec::new(),
             Err(errors) => bail!("series {name}: {errors:?}"),
         };
         let first = *days.keys().next().context("a series without a day")?;
         for day in days.keys() {
-            let signal = signals[usize::try_from(day - first)?];
-            predictions.push([name.clone(), day.to_string(), format!("{:.6}", signal.surprise)]);
+            let surprise = signals.get(usize::try_from(day - first)?).map_or(0.0, |signal| signal.surprise);
+            predictions.push([name.clone(), day.to_string(), format!("{surprise:.6}")]);
         }
     }
     files::write(&run.out, ["series", "day", "score"], predictions)

@@ -57,11 +57,11 @@ impl Model {
     /// no sale would raise it most.
     pub(super) fn counterfactuals(&self, request: &Request, now: &DayJudgement) -> Vec<Counterfactual> {
         let mut changed = Request { options: Options { look_back: 0, explain: false }, ..request.clone() };
-        let first = request.sales.units.len() - HOURS;
+        let first = (request.sales.days() - 1) * HOURS;
         let raise = now.band == Band::Low;
         let mut best: Option<(usize, Score)> = None;
         for hour in OPENING.map(|hour| first + hour) {
-            let units = request.sales.units[hour];
+            let Some(&units) = request.sales.units.get(hour) else { break };
             if (units > 0.0) != raise {
                 continue;
             }

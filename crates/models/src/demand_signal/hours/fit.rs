@@ -17,6 +17,8 @@ use crate::{
 const FEWEST_DAYS: usize = 2_000;
 /// Each so-manieth day is also learnt from as the last one of its window, as an operator will ask for it.
 const LATEST_EVERY: usize = 2;
+/// Hours after which a day that still runs is learnt from.
+const RUNNING: std::ops::Range<usize> = 8..22;
 /// Days that such a window must have.
 const LATEST_FROM: usize = 14;
 /// Hour counts and units mixed into rates, so that none is 0 or 1.
@@ -31,7 +33,7 @@ pub(super) fn fit(
     progress: &mut dyn FnMut(f64),
 ) -> Result<Parameters, FitError> {
     let usable: Vec<&Known> = cases.iter().filter(|case| usable(case)).collect();
-    let found = usable.iter().map(|case| case.request.sales.units.len() / HOURS).sum();
+    let found = usable.iter().map(|case| case.request.sales.days()).sum();
     if found < FEWEST_DAYS {
         return Err(FitError::TooFew { model: super::NAME, needed: FEWEST_DAYS, found });
     }
@@ -55,7 +57,12 @@ pub(super) fn fit(
 }
 
 fn usable(case: &Known) -> bool {
-    case.outcome.out_of_stock.len() == case.request.sales.units.len() && case.request.violations().is_empty()
+    told(case) && case.request.violations().is_empty()
+}
+
+/// Whether the outcome is one of these days.
+fn told(case: &Known) -> bool {
+    case.outcome.out_of_stock.len() == case.request.sales.days() * HOURS
 }
 
 /// Opening hours out of stock on one day.
@@ -96,10 +103,11 @@ fn profiles(cases: &[&Known], parameters: &mut Parameters) {
     for case in cases {
         let window = Window::read(&case.request, parameters);
         for (day, of_day) in window.days.iter().enumerate() {
-            for hour in (0..HOURS).filter(|hour| !case.outcome.out_of_stock[day * HOURS + hour]) {
-                let (units, hours) = &mut sums[of_day.kind][hour];
-                *units += case.request.sales.units[day * HOURS + hour];
-                *hours += 1.0;
+            let out = &case.outcome.out_of_stock[Window::hours(day)];
+            let sold = &case.request.sales.units[day * HOURS..];
+            for ((sum, units), _) in sums[of_day.kind].iter_mut().zip(sold).zip(out).filter(|(_, out)| !**out) {
+                sum.0 += units;
+                sum.1 += 1.0;
             }
         }
     }
@@ -125,20 +133,22 @@ fn table(cases: &[&Known], parameters: &Parameters, progress: &mut dyn FnMut(f64
         (0..days).for_each(|day| learn(&reading, day));
         let offset = number % LATEST_EVERY;
         for day in (LATEST_FROM + offset..days).step_by(LATEST_EVERY) {
-            let request = up_to(&case.request, day);
-            learn(&Reading::of(&request, parameters), day);
+            learn(&Reading::of(&up_to(&case.request, day, HOURS), parameters), day);
+            // The same day while it runs, at an hour that changes from day to day.
+            let hours = RUNNING.start + (number + day) % RUNNING.len();
+            learn(&Reading::of(&up_to(&case.request, day, hours), parameters), day);
         }
         progress((number + 1) as f64 / cases.len() as f64);
     }
     (rows, target)
 }
 
-/// The request as it was at the end of one of its days.
-fn up_to(request: &Request, day: usize) -> Request {
+/// The request as it was on one of its days, after so many hours.
+fn up_to(request: &Request, day: usize, hours: usize) -> Request {
     let mut request = request.clone();
     let sales = &mut request.sales;
-    sales.units.truncate((day + 1) * HOURS);
-    sales.out_of_stock.truncate((day + 1) * HOURS);
+    sales.units.truncate(day * HOURS + hours);
+    sales.out_of_stock.truncate(day * HOURS + hours);
     sales.price.truncate(day + 1);
     let days = jiff::Span::new().days(i64::try_from(day).unwrap_or_default());
     let last = sales.first_day.checked_add(days).unwrap_or(sales.first_day);
@@ -157,7 +167,7 @@ pub(super) fn backtest(model: &Model, cases: &[Known]) -> Figures {
     let mut forecasts = Vec::new();
     let mut recovered = Recovered::default();
     for (number, case) in cases.iter().enumerate() {
-        if case.outcome.out_of_stock.len() != case.request.sales.units.len() {
+        if !told(case) {
             figures.refused += 1;
             continue;
         }
@@ -187,7 +197,7 @@ pub(super) fn backtest(model: &Model, cases: &[Known]) -> Figures {
 /// Score and truth of the days judged.
 fn foretold(case: &Known, assessment: &Assessment) -> Vec<(f64, bool)> {
     let judged = assessment.earlier.iter().chain([&assessment.latest]);
-    let days = case.request.sales.units.len() / HOURS;
+    let days = case.request.sales.days();
     let first = days - 1 - assessment.earlier.len();
     let one = |(day, judged): (usize, &super::DayJudgement)| {
         Some((f64::from(judged.score.micros()) / f64::from(crate::score::ONE), cut_short(case, day)?))
@@ -211,7 +221,7 @@ impl Recovered {
         let days = case.request.sales.units.len() / HOURS;
         let full: Vec<usize> = (LATEST_FROM..days).filter(|day| hours_out(case, *day) == 0).collect();
         let Some(day) = full.get(number % full.len().max(1)).copied() else { return };
-        let mut request = up_to(&case.request, day);
+        let mut request = up_to(&case.request, day, HOURS);
         request.sales.out_of_stock = case.outcome.out_of_stock[..(day + 1) * HOURS].to_vec();
         request.sales.records_complete = true;
         let truth: f64 = request.sales.units[Window::hours(day)][OPENING].iter().sum();

@@ -81,8 +81,8 @@ impl<'a> Reading<'a> {
     /// Opening hours of the day that records say were out of stock.
     fn known_out(&self, day: usize) -> usize {
         let sales = &self.request.sales;
-        let known = sales.out_of_stock.get(Window::hours(day));
-        known.map_or(0, |known| known[OPENING].iter().filter(|out| **out).count())
+        let known = |hour: usize| sales.out_of_stock.get(day * HOURS + hour).copied().unwrap_or(false);
+        OPENING.filter(|hour| known(*hour)).count()
     }
 }
 
@@ -108,7 +108,7 @@ impl Model {
             score,
             band: self.parameters.bands.band(score),
             hours_out: sketch.hours_out,
-            empty: longest_empty(&window.out[Window::hours(day)]),
+            empty: longest_empty(window.opening(day), &window.out[Window::hours(day)]),
             units_sold: sketch.sold,
             demand: DayDemand {
                 mean: sketch.sold + loss.mean,
@@ -129,7 +129,7 @@ impl Model {
     fn lacking(&self, request: &Request) -> Vec<Missing> {
         let needs = &self.parameters.sufficiency;
         let (sales, earlier) = (&request.sales, request.earlier.as_ref());
-        let days = sales.units.len() / HOURS - 1 + earlier.map_or(0, |earlier| earlier.units.len());
+        let days = sales.days() - 1 + earlier.map_or(0, |earlier| earlier.units.len());
         let units: f64 = sales.units.iter().chain(earlier.iter().flat_map(|earlier| &earlier.units)).sum();
         let mut missing = Vec::new();
         let mut lack = |lacks: bool, detail: String| {
@@ -143,9 +143,9 @@ impl Model {
     }
 }
 
-fn longest_empty(out: &[f64]) -> Option<Stretch> {
-    let (mut longest, mut since) = (OPENING.start..OPENING.start, OPENING.start);
-    for hour in OPENING {
+fn longest_empty(hours: std::ops::Range<usize>, out: &[f64]) -> Option<Stretch> {
+    let (mut longest, mut since) = (0..0, hours.start);
+    for hour in hours {
         if out[hour] < LIKELY {
             since = hour + 1;
         } else if hour + 1 - since > longest.len() {

@@ -72,10 +72,14 @@ impl<'a> Chain<'a> {
             if sales.out_of_stock.get(hour).copied().unwrap_or(false) {
                 return Emission { full: [CONTRADICTION; KINDS], empty: 1.0 };
             }
+            let Some(units) = sales.units.get(hour) else {
+                // An hour still to come says nothing.
+                return Emission { full: [1.0; KINDS], empty: 1.0 };
+            };
             let half = silence[hour];
             let once = half * half;
             let still = [half, once, once * once];
-            if sales.units[hour] > 0.0 {
+            if *units > 0.0 {
                 Emission { full: still.map(|still| (1.0 - still).max(LEAST_SALE)), empty: self.shelf.leak }
             } else {
                 Emission { full: still, empty: 1.0 - self.shelf.leak }

@@ -3,14 +3,11 @@
 //! The chain of hours ([`super::shelf`]) says most of it. What it cannot know is how a series behaves from day to day:
 //! how often it falls silent, how much its days differ, how early its last sale usually is. Those are here.
 
-use super::{
-    parameters::OPENING,
-    window::{Window, opening},
-};
+use super::{parameters::OPENING, window::Window};
 use crate::ensemble::{Feature, Monotone};
 
 /// Number of signs.
-pub(super) const COUNT: usize = 20;
+pub(super) const COUNT: usize = 21;
 /// Expected sales of one silence beyond which it says nothing more.
 const LOUD: f64 = 5.0;
 /// Weight of a day relative to the one next to it in what was lately usual.
@@ -63,6 +60,8 @@ pub(super) const SIGNS: [Sign; COUNT] = [
     // Sales expected, with a full shelf, since the last one, and in the longest stretch without sale.
     sign("missed_since_last_sale", SILENCE, Monotone::Rising),
     sign("missed_in_longest_gap", SILENCE, Monotone::Rising),
+    // Opening hours that are past: 16 but for a day that still runs.
+    sign("opening_hours_past", SILENCE, Monotone::Free),
     // Units sold over units expected: until the last sale, and in all.
     sign("pace_until_last_sale", PACE, Monotone::Free),
     sign("share_of_expected", PACE, Monotone::Falling),
@@ -91,7 +90,10 @@ pub(super) struct Sketch {
     pub(super) sold: f64,
     /// Expected opening hours out of stock.
     pub(super) hours_out: f64,
+    past: f64,
     last_sale: f64,
+    /// Expected sales of the whole day, and of the opening hours past.
+    rate: f64,
     expected: f64,
     missed_since: f64,
     missed_longest: f64,
@@ -102,11 +104,12 @@ pub(super) struct Sketch {
 impl Sketch {
     pub(super) fn of(window: &Window<'_>, day: usize) -> Self {
         let first = Window::hours(day).start;
-        let (units, out) = (&window.sales.units[first..], &window.out[first..]);
+        let (units, out) = (&window.units[first..], &window.out[first..]);
         let (mut missed_since, mut missed_longest, mut last_sale) = (0.0_f64, 0.0_f64, OPENING.start as f64 - 1.0);
         let rate = window.level[day] / window.batch;
         let profile = window.profile(day);
-        for hour in OPENING {
+        let past = window.opening(day);
+        for hour in past.clone() {
             if units[hour] > 0.0 {
                 (missed_since, last_sale) = (0.0, hour as f64);
             } else {
@@ -114,15 +117,18 @@ impl Sketch {
                 missed_longest = missed_longest.max(missed_since);
             }
         }
-        let sold = opening(|hour| units[hour]);
+        let sold: f64 = units[past.clone()].iter().sum();
+        let share: f64 = profile[past.clone()].iter().sum();
         Self {
             sold,
-            hours_out: opening(|hour| out[hour]),
+            hours_out: out[past.clone()].iter().sum(),
+            past: past.len() as f64,
             last_sale,
-            expected: rate,
+            rate,
+            expected: rate * share,
             missed_since,
             missed_longest,
-            ratio: ((sold + 0.5) / (window.level[day] + 0.5)).sqrt(),
+            ratio: ((sold + 0.5) / (window.level[day] * share + 0.5)).sqrt(),
         }
     }
 }
@@ -181,9 +187,10 @@ pub(super) fn row(window: &Window<'_>, sketches: &[Sketch], habits: &Habits, day
         sketch.last_sale,
         sketch.missed_since,
         sketch.missed_longest,
+        sketch.past,
         (sketch.sold + 1.0) / (sketch.expected - sketch.missed_since + 1.0),
         sketch.ratio,
-        sketch.expected,
+        sketch.rate,
         window.batch,
         (habits.hours_out - sketch.hours_out) / others,
         habits.recent[day],

@@ -37,7 +37,7 @@ pub struct Request {
     pub options: Options,
 }
 
-/// Sales by the hour, whole days from `first_day` on, oldest first, no gaps.
+/// Sales by the hour from midnight of `first_day` on, oldest first, no gaps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = DemandHoursSales)]
@@ -46,8 +46,9 @@ pub struct HourlySales {
     #[schema(value_type = String, format = Date)]
     pub first_day: Date,
     /// Units sold in each hour of the location's clock, 24 a day from midnight on: 0 to 1,000,000 each, at most 400
-    /// days. An hour that the clock skips is 0, one that it repeats holds both.
-    #[schema(min_items = 24, max_items = 9600)]
+    /// days. The last day may still run; then its hours so far. An hour that the clock skips is 0, one that it repeats
+    /// holds both.
+    #[schema(min_items = 1, max_items = 9600)]
     pub units: Vec<f64>,
     /// Hours in which the shelf is known to have been empty, one for each number of `units`. Empty = no such record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -105,10 +106,9 @@ impl Request {
     pub fn violations(&self) -> Vec<FieldError> {
         let mut found = Vec::new();
         let sales = &self.sales;
-        let days = sales.units.len() / HOURS;
-        let whole = sales.units.len() == days * HOURS;
-        if !whole || !(1..=MAX_DAYS).contains(&days) {
-            found.push(FieldError::new("/sales/units", "must hold 24 numbers for each of 1 to 400 days"));
+        let days = sales.days();
+        if !(1..=MAX_DAYS).contains(&days) {
+            found.push(FieldError::new("/sales/units", "must hold the hours of 1 to 400 days"));
         }
         ranged(&mut found, "/sales/units", &sales.units, 0.0..=MAX_UNITS);
         if !sales.out_of_stock.is_empty() && sales.out_of_stock.len() != sales.units.len() {
@@ -152,6 +152,13 @@ impl Request {
                 found.push(FieldError::new(format!("/sales/holidays/{i}"), "is not among the days of hourly sales"));
             }
         }
+    }
+}
+
+impl HourlySales {
+    /// Days, also one that still runs.
+    pub(super) fn days(&self) -> usize {
+        self.units.len().div_ceil(HOURS)
     }
 }
 
@@ -221,17 +228,18 @@ pub struct Assessment {
 pub struct DayJudgement {
     #[schema(value_type = String, format = Date)]
     pub date: Date,
-    /// Probability in millionths that the shelf was empty in at least four of the sixteen opening hours from 6 to 22.
+    /// Probability in millionths that the shelf was empty in at least four of the sixteen opening hours from 6 to 22;
+    /// of a day that still runs, that it will have been.
     pub score: Score,
     pub band: Band,
-    /// Expected opening hours with an empty shelf, 0 to 16.
+    /// Expected opening hours with an empty shelf so far, 0 to 16.
     pub hours_out: f64,
     /// The longest stretch of opening hours in which an empty shelf is likelier than not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<Stretch>,
     /// Units sold in the opening hours.
     pub units_sold: f64,
-    /// Units that would have sold in the opening hours with stock all day.
+    /// Units that would have sold in the opening hours so far with stock all the time.
     pub demand: DayDemand,
     /// Expected units that were not sold because the shelf was empty.
     pub units_lost: f64,
@@ -271,6 +279,6 @@ pub struct DayDemand {
 #[serde(deny_unknown_fields)]
 #[schema(as = DemandHoursOutcome)]
 pub struct Outcome {
-    /// Whether the shelf was empty, for each number of the request's `units`.
+    /// Whether the shelf was empty, for each hour of the request's days, 24 a day also where the last day still ran.
     pub out_of_stock: Vec<bool>,
 }

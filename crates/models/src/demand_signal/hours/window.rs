@@ -38,9 +38,12 @@ struct Evidence {
 
 /// The request, and what it says of demand and shelf.
 pub(super) struct Window<'a> {
-    pub(super) sales: &'a HourlySales,
     pub(super) demand: &'a Demand,
     pub(super) days: Vec<Day>,
+    /// Units sold in each hour, 24 a day; 0 in hours still to come.
+    pub(super) units: Vec<f64>,
+    /// Hours of them that are past.
+    past: usize,
     /// Units expected in the opening hours of each day with stock all day, from the other days.
     pub(super) level: Vec<f64>,
     /// Probability of an empty shelf in each hour.
@@ -54,12 +57,15 @@ impl<'a> Window<'a> {
         let sales = &request.sales;
         let demand = &parameters.demand;
         let days = days(sales, demand);
+        let mut units = sales.units.clone();
+        let past = units.len();
+        units.resize(days.len() * HOURS, 0.0);
         let known = |hour: usize| sales.out_of_stock.get(hour).copied().unwrap_or(false);
-        let out = (0..sales.units.len()).map(|hour| f64::from(u8::from(known(hour)))).collect();
+        let out = (0..units.len()).map(|hour| f64::from(u8::from(known(hour)))).collect();
         let (sold, times) =
             sales.units.iter().filter(|units| **units > 0.0).fold((0.0, 0.0), |(s, n), u| (s + u, n + 1.0));
         let batch = if times > 0.0 { sold / times } else { 1.0 };
-        let mut window = Self { sales, demand, level: vec![0.0; days.len()], days, out, batch };
+        let mut window = Self { demand, level: vec![0.0; days.len()], days, units, past, out, batch };
         let earlier = earlier(request, demand);
         if sales.records_complete {
             window.find_levels(&earlier);
@@ -78,6 +84,12 @@ impl<'a> Window<'a> {
     /// Hours of one day in the flat lists.
     pub(super) fn hours(day: usize) -> std::ops::Range<usize> {
         day * HOURS..(day + 1) * HOURS
+    }
+
+    /// Opening hours of one day that are past, as hours of the clock.
+    pub(super) fn opening(&self, day: usize) -> std::ops::Range<usize> {
+        let past = (self.past - day * HOURS).min(HOURS);
+        OPENING.start..OPENING.end.min(past).max(OPENING.start)
     }
 
     /// Each hour's share of the day's demand.
@@ -103,11 +115,13 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// What was sold while there was stock stands for less than a day, and is trusted less by the same share.
+    /// What was sold while there was stock stands for less than a day, and is trusted less by the same share. Hours
+    /// still to come sell no more than those without stock.
     fn evidence(&self, day: usize) -> Evidence {
-        let (units, out) = (&self.sales.units[Self::hours(day)], &self.out[Self::hours(day)]);
+        let (units, out) = (&self.units[Self::hours(day)], &self.out[Self::hours(day)]);
         let sold = units.iter().zip(out).map(|(units, out)| units * (1.0 - out)).sum();
-        let share = exposure(self.demand, opening(|hour| out[hour]) / OPENING.len() as f64);
+        let stocked: f64 = self.opening(day).map(|hour| 1.0 - out[hour]).sum();
+        let share = exposure(self.demand, 1.0 - stocked / OPENING.len() as f64);
         Evidence { units: sold, days: share * self.days[day].factor }.times(share)
     }
 
@@ -119,9 +133,9 @@ impl<'a> Window<'a> {
             for (part, hour) in profile.iter().zip(Self::hours(day)) {
                 let still = (rate * part).exp();
                 silence[hour] = still;
-                let full = 1.0 - self.out[hour];
+                let full = if hour < self.past { 1.0 - self.out[hour] } else { 0.0 };
                 foretold += full * (1.0 - still * still);
-                seen += if self.sales.units[hour] > 0.0 { full } else { 0.0 };
+                seen += if self.units[hour] > 0.0 { full } else { 0.0 };
             }
         }
         self.batch *= foretold / seen;
@@ -155,7 +169,7 @@ fn days(sales: &HourlySales, demand: &Demand) -> Vec<Day> {
         let weekday = if holiday && weekday < SATURDAY { SATURDAY } else { weekday };
         Day { factor: factor(demand, weekday, price), kind: usize::from(weekday >= SATURDAY), price }
     };
-    (0..sales.units.len() / HOURS).map(day).collect()
+    (0..sales.days()).map(day).collect()
 }
 
 /// The daily sales before the hourly ones. What was sold while part of the day was without stock stands for less than
@@ -188,9 +202,4 @@ fn days_between(from: Date, to: Date) -> i64 {
 
 fn monday_is_zero(date: Date) -> usize {
     usize::from(date.weekday().to_monday_zero_offset().unsigned_abs())
-}
-
-/// Sum over the opening hours of one day's element of a list of 24.
-pub(super) fn opening(values: impl Fn(usize) -> f64) -> f64 {
-    OPENING.map(values).sum()
 }

@@ -212,7 +212,7 @@ pub(super) fn multiples(size: f64, pack: f64) -> usize {
         1
     } else if off <= 0.5 {
         2
-    } else if off <= f64::max(1.0, f64::min(3.0, 0.12 * pack)) {
+    } else if off <= (0.12 * pack).clamp(1.0, 3.0) {
         3
     } else {
         4

@@ -134,6 +134,11 @@ impl Observed {
     pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
         self.among(u16::MAX)
     }
+
+    /// Groups of facts that any observation rests on.
+    pub(super) fn needed(&self) -> u16 {
+        self.rows[..self.count].iter().fold(0, |groups, (_, needs)| groups | needs)
+    }
 }
 
 /// The facts with the few numbers that many kinds are relative to.

@@ -34,7 +34,7 @@ pub(super) const KINDS: [Kind; 10] = [
         read: |view| {
             let gap = view.facts.receipts.last_announced? - view.facts.receipts.last_posted?;
             Some(match gap {
-                gap if gap == 0.0 => 0,
+                0.0 => 0,
                 gap if view.explained_by(gap) <= 1 => 1,
                 gap if view.explained_by(-gap) <= 1 => 2,
                 gap if view.variance * gap > 0.0 => 3,

@@ -6,15 +6,12 @@
 use super::{
     Model, Request,
     shrinkage::{CIRCLES, late_rate},
-    types::Evidence,
+    types::{Evidence, SLACK_DAYS},
 };
 use crate::{
     Band, Contribution, Counterfactual, Judge, Score,
     score::{ONE, largest_remainder},
 };
-
-/// Most slack, in days, that a counterfactual looks at.
-const FARTHEST: i16 = 365;
 
 pub(super) fn contributions(model: &Model, request: &Request, evidence: &Evidence, score: Score) -> Vec<Contribution> {
     let shrinkage = &model.parameters().shrinkage;
@@ -40,28 +37,25 @@ pub(super) fn contributions(model: &Model, request: &Request, evidence: &Evidenc
 /// Fewest days of slack more that lower the band; for a low band, fewest days less that raise it.
 pub(super) fn slack(model: &Model, request: &Request, evidence: &Evidence, band: Band) -> Option<Counterfactual> {
     let now = request.line.slack_days;
-    let step = if band == Band::Low { -1 } else { 1 };
+    let (sign, change) = if band == Band::Low { (-1, "fewer") } else { (1, "more") };
     let mut changed = request.clone();
-    let mut slack = now;
-    while slack.abs() < FARTHEST {
-        slack += step;
-        changed.line.slack_days = slack;
-        let score_then = model.score(&changed, evidence);
-        let band_then = model.parameters().bands.band(score_then);
-        if band_then != band {
-            let (days, change) = ((slack - now).abs(), if step > 0 { "more" } else { "fewer" });
-            return Some(Counterfactual {
-                pointer: "/line/slack_days".to_owned(),
-                value_now: f64::from(now),
-                value_needed: f64::from(slack),
-                band_then,
-                score_then,
-                detail: format!(
-                    "with {days} {change} days until the goods are needed the band would be {}",
-                    band_then.as_str()
-                ),
-            });
-        }
-    }
-    None
+    let slacks = (1..).map(|days| (days, now + sign * days)).take_while(|(_, slack)| SLACK_DAYS.contains(slack));
+    let (days, value_needed, score_then, band_then) = slacks
+        .map(|(days, slack)| {
+            changed.line.slack_days = slack;
+            let score = model.score(&changed, evidence);
+            (days, slack, score, model.parameters().bands.band(score))
+        })
+        .find(|(.., band_then)| *band_then != band)?;
+    Some(Counterfactual {
+        pointer: "/line/slack_days".to_owned(),
+        value_now: f64::from(now),
+        value_needed: f64::from(value_needed),
+        band_then,
+        score_then,
+        detail: format!(
+            "with {days} {change} days until the goods are needed the band would be {}",
+            band_then.as_str()
+        ),
+    })
 }

@@ -13,11 +13,12 @@ mod shrinkage;
 mod types;
 
 use contracts::{Digest, FieldError, Money};
-use jiff::{Span, Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use self::{
     delivery::Delivery,
     shrinkage::{CIRCLES, days_late, late_rate},
+    types::{SECONDS_OF_DAY, day},
 };
 pub use self::{
     history::History,
@@ -148,8 +149,7 @@ impl Model {
 
 /// The beginning of the next day in UTC.
 fn next_day(moment: Timestamp) -> Timestamp {
-    let midnight = moment.to_zoned(TimeZone::UTC).date().checked_add(Span::new().days(1));
-    midnight.and_then(|day| day.to_zoned(TimeZone::UTC)).map_or(Timestamp::MAX, |midnight| midnight.timestamp())
+    Timestamp::from_second((day(moment) + 1) * SECONDS_OF_DAY).unwrap_or(Timestamp::MAX)
 }
 
 /// A request that passed its checks but has no JSON form holds a number that is not finite.

@@ -1,7 +1,12 @@
 //! Request and answer for a purchase line: the API's own types.
 
+use std::ops::RangeInclusive;
+
 use contracts::{Digest, FieldError, Money, SupplierId};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::{Date, date},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Band, Contribution, Counterfactual, Missing, ModelRef, Score};
@@ -10,6 +15,9 @@ use crate::{Band, Contribution, Counterfactual, Missing, ModelRef, Score};
 const MAX_NAME: usize = 120;
 /// Most receipts behind one figure; beyond it a count is a unit error.
 const MAX_RECEIPTS: f64 = 1e9;
+/// Slack that can be asked for, in days.
+pub(super) const SLACK_DAYS: RangeInclusive<i16> = -365..=365;
+pub(super) const SECONDS_OF_DAY: i64 = 86_400;
 /// Longest time between any two of the line's dates, in days: no promise reaches further.
 const MAX_DAYS: i64 = 3650;
 
@@ -154,7 +162,7 @@ impl Evidence {
 impl Request {
     /// Days from the promise to the day of judgement; negative while the promise lies ahead.
     pub(super) fn overdue_days(&self) -> i64 {
-        days(self.line.promised, self.as_of.to_zoned(TimeZone::UTC).date())
+        day(self.as_of) - days(date(1970, 1, 1), self.line.promised)
     }
 
     /// Days from the order to the promise.
@@ -188,7 +196,7 @@ impl Request {
         if !(-MAX_DAYS..=MAX_DAYS).contains(&self.overdue_days()) {
             wrong("/as_of", "must be within 3650 days of promised");
         }
-        if !(-365..=365).contains(&line.slack_days) {
+        if !SLACK_DAYS.contains(&line.slack_days) {
             wrong("/line/slack_days", "must be between -365 and 365");
         }
         if line.cost_per_day.is_some_and(|cost| cost.minor < 0) {
@@ -210,14 +218,20 @@ impl Tally {
                 found.push(FieldError::new(format!("/evidence/{circle}/{field}"), detail));
             }
         };
-        for (memory, counts) in [("recent", self.recent), ("long", self.long)] {
-            check(&format!("{memory}/lines"), counts.lines, MAX_RECEIPTS, "must be between 0 and 1e9");
-            check(&format!("{memory}/late"), counts.late, counts.lines, "must be between 0 and lines");
-        }
+        let Self { recent, long, .. } = self;
+        check("recent/lines", recent.lines, MAX_RECEIPTS, "must be between 0 and 1e9");
+        check("recent/late", recent.late, recent.lines, "must be between 0 and lines");
+        check("long/lines", long.lines, MAX_RECEIPTS, "must be between 0 and 1e9");
+        check("long/late", long.late, long.lines, "must be between 0 and lines");
         check("received_late", self.received_late, MAX_RECEIPTS, "must be between 0 and 1e9");
         let most = self.received_late * MAX_DAYS as f64;
         check("days_late", self.days_late, most, "must be between 0 and 3650 for each line received late");
     }
+}
+
+/// The day of a moment in UTC, counted from 1970-01-01. Unix time has days of equal length.
+pub(super) fn day(moment: Timestamp) -> i64 {
+    moment.as_second().div_euclid(SECONDS_OF_DAY)
 }
 
 /// Days from one date to another.
