@@ -58,6 +58,7 @@ pub(crate) fn dense(sold: &[SoldDay], planned: &[i64], today: i64) -> DailyDeman
         out_of_stock: if out_of_stock.iter().any(|share| *share > 0.0) { out_of_stock } else { Vec::new() },
         promotion: if promotion.contains(&true) { promotion } else { Vec::new() },
         promotion_ahead: (next..=last_ahead).map(|day| planned.contains(&day)).collect(),
+        ..DailyDemand::default()
     }
 }
 

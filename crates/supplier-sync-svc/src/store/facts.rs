@@ -169,6 +169,7 @@ impl Assembler<'_> {
                 pack: small(pack),
                 moq: small(moq),
                 shelf_life_days: small(shelf_life),
+                ..Item::default()
             };
             (product, item)
         };
