@@ -119,7 +119,7 @@ impl<'a> Window<'a> {
     /// still to come sell no more than those without stock.
     fn evidence(&self, day: usize) -> Evidence {
         let (units, out) = (&self.units[Self::hours(day)], &self.out[Self::hours(day)]);
-        let sold = units.iter().zip(out).map(|(units, out)| units * (1.0 - out)).sum();
+        let sold = self.opening(day).map(|hour| units[hour] * (1.0 - out[hour])).sum();
         let stocked: f64 = self.opening(day).map(|hour| 1.0 - out[hour]).sum();
         let share = exposure(self.demand, 1.0 - stocked / OPENING.len() as f64);
         Evidence { units: sold, days: share * self.days[day].factor }.times(share)
