@@ -332,7 +332,6 @@ fn a_planned_discount_raises_demand_by_the_article_s_own_elasticity() {
         }));
         cheap.demand.mean / plain.demand.mean
     };
-    // 20 a day at the regular price.
     let (elastic, usual, indifferent) = (ratio(80), ratio(46), ratio(20));
     assert!((3.0..4.4).contains(&elastic), "{elastic}");
     assert!((2.0..2.7).contains(&usual), "{usual}");
@@ -357,8 +356,7 @@ fn advertised_weeks_are_read_and_planned_apart_from_others() {
     assert!((plain.demand.daily - 100.0 / 7.0).abs() < 1.5);
 }
 
-/// Where Croston's method keeps its last level through any number of empty months, demand that ceased fades here, as
-/// in Teunter, Syntetos and Babai 2011.
+/// Croston's method keeps its last level through any number of empty months; Teunter, Syntetos and Babai 2011 do not.
 #[test]
 fn a_part_that_died_out_is_expected_to_stay_dead() {
     let monthly = |empty: usize| {
