@@ -281,13 +281,12 @@ fn what_takes_little_room_goes_first_when_room_is_scarce() {
     let ranking = model().rank(&rank(Some(700.0))).unwrap();
     assert_eq!(ranking.lines.iter().map(|line| line.product.as_str()).collect::<Vec<_>>(), ["small", "bulky"]);
     let [small, bulky] = &ranking.lines[..] else { panic!("{ranking:?}") };
-    assert!(bulky.quantity * 40.0 + small.quantity * 0.5 <= 700.0, "{ranking:?}");
-    assert_eq!(ranking.volume_litres, Some(bulky.quantity * 40.0 + small.quantity * 0.5));
+    let volume = bulky.quantity * 40.0 + small.quantity * 0.5;
+    assert!(volume <= 700.0 && ranking.volume_litres == Some(volume), "{ranking:?}");
     assert_eq!(ranking.left_out[0].missing[0].pointer, "/facts/item/unit_volume_litres");
     let roomy = model().rank(&rank(None)).unwrap();
     assert!(roomy.lines[0].quantity > bulky.quantity && roomy.left_out.is_empty() && roomy.volume_litres.is_none());
-    let errors = model().rank(&rank(Some(f64::NAN))).unwrap_err();
-    assert_eq!(errors[0].pointer, "/volume_budget_litres");
+    assert_eq!(model().rank(&rank(Some(f64::NAN))).unwrap_err()[0].pointer, "/volume_budget_litres");
 }
 
 #[test]
@@ -333,7 +332,6 @@ fn a_planned_discount_raises_demand_by_the_article_s_own_elasticity() {
         }));
         cheap.demand.mean / plain.demand.mean
     };
-    // 20 a day at the regular price.
     let (elastic, usual, indifferent) = (ratio(80), ratio(46), ratio(20));
     assert!((3.0..4.4).contains(&elastic), "{elastic}");
     assert!((2.0..2.7).contains(&usual), "{usual}");
@@ -358,8 +356,7 @@ fn advertised_weeks_are_read_and_planned_apart_from_others() {
     assert!((plain.demand.daily - 100.0 / 7.0).abs() < 1.5);
 }
 
-/// Where Croston's method keeps its last level through any number of empty months, demand that ceased fades here, as
-/// in Teunter, Syntetos and Babai 2011.
+/// Croston's method keeps its last level through any number of empty months; Teunter, Syntetos and Babai 2011 do not.
 #[test]
 fn a_part_that_died_out_is_expected_to_stay_dead() {
     let monthly = |empty: usize| {
@@ -459,9 +456,8 @@ fn known_stock_outs_measure_a_model_where_demand_is_unknown() {
             outcome: Outcome { stocked_out: Some(stocked_out), ..Outcome::default() },
         })
         .into();
-    let figures = model().backtest(&cases);
-    assert_eq!(figures.figures[0].name, "stock_out_brier");
-    assert!(figures.figures[0].value < 0.01, "{figures:?}");
+    let figures = model().backtest(&cases).figures;
+    assert!(figures[0].name == "stock_out_brier" && figures[0].value < 0.01, "{figures:?}");
 }
 
 prop_compose! {

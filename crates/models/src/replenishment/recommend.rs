@@ -91,7 +91,8 @@ impl<'a> Need<'a> {
             units,
             after: outlook,
             donor_before: before.probability,
-            donor_after: after.probability,
+            // Tails are summed for small stocks and integrated for large ones, which may differ in the last bits.
+            donor_after: after.probability.max(before.probability),
             gain,
         })
     }
