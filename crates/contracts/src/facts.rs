@@ -164,10 +164,10 @@ pub struct DailyDemand {
     pub advertised_ahead: Vec<bool>,
     /// Price as a share of the regular price: 1 = none off, 0.8 = 20 % off. Empty = regular price throughout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub discount: Vec<f64>,
+    pub price_share: Vec<f64>,
     /// Planned price as a share of the regular one. Empty = regular price.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub discount_ahead: Vec<f64>,
+    pub price_share_ahead: Vec<f64>,
     /// Whether people were off work: weekends and public holidays. Empty = Saturdays and Sundays. Of days only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holiday: Vec<bool>,
@@ -264,8 +264,8 @@ impl Facts {
         let lists = [
             ("/demand/units", &self.demand.units),
             ("/demand/out_of_stock", &self.demand.out_of_stock),
-            ("/demand/discount", &self.demand.discount),
-            ("/demand/discount_ahead", &self.demand.discount_ahead),
+            ("/demand/price_share", &self.demand.price_share),
+            ("/demand/price_share_ahead", &self.demand.price_share_ahead),
             ("/lead_time/seen_days", &self.lead_time.seen_days),
         ];
         for (pointer, values) in lists {
@@ -326,7 +326,7 @@ impl DailyDemand {
             ("/out_of_stock", self.out_of_stock.len()),
             ("/promotion", self.promotion.len()),
             ("/advertised", self.advertised.len()),
-            ("/discount", self.discount.len()),
+            ("/price_share", self.price_share.len()),
             ("/holiday", self.holiday.len()),
         ];
         for (name, length) in parallel {
@@ -336,7 +336,7 @@ impl DailyDemand {
         let ahead = [
             ("/promotion_ahead", self.promotion_ahead.len()),
             ("/advertised_ahead", self.advertised_ahead.len()),
-            ("/discount_ahead", self.discount_ahead.len()),
+            ("/price_share_ahead", self.price_share_ahead.len()),
             ("/holiday_ahead", self.holiday_ahead.len()),
         ];
         for (name, length) in ahead {
@@ -346,8 +346,8 @@ impl DailyDemand {
         refuse(no_days, "/holiday", format_args!("only days are holidays, these are longer buckets"));
         let shares = [
             ("/out_of_stock", &self.out_of_stock),
-            ("/discount", &self.discount),
-            ("/discount_ahead", &self.discount_ahead),
+            ("/price_share", &self.price_share),
+            ("/price_share_ahead", &self.price_share_ahead),
         ];
         for (name, values) in shares {
             for (i, _) in values.iter().enumerate().filter(|(_, share)| **share > 1.0) {

@@ -150,8 +150,9 @@ fn what_is_reserved_anywhere_tells_of_demand_everywhere() {
         let value = json!({"as_of": "2026-11-23T08:00:00Z", "currency": "EUR", "locations": locations});
         assess(&request(value)).locations[0].demand
     };
-    // A fifth of 20 units is reserved as a rule, so 4 say nothing new.
-    assert!((demand(4) - 20.0).abs() < 0.3, "{}", demand(4));
+    // A fifth of 20 units is reserved as a rule, so 4 say nothing new. A little below 20, because weekends are taken to
+    // sell more and the two days ahead are working days.
+    assert!((demand(4) - 20.0).abs() < 0.5, "{}", demand(4));
     assert!(demand(0) < 19.0 && demand(8) > 21.0);
 }
 

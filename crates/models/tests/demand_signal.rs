@@ -35,7 +35,7 @@ fn series(units: Vec<f64>) -> CountSeries {
         units: units.into_iter().map(Some).collect(),
         out_of_stock: Vec::new(),
         promotion: Vec::new(),
-        discount: Vec::new(),
+        price_share: Vec::new(),
         holiday: Vec::new(),
     }
 }
@@ -131,8 +131,8 @@ fn a_promotion_explains_part_of_a_peak() {
     let plain = with(&[55.0]);
     let mut promoted = plain.clone();
     let Series::Day(days) = &mut promoted.series else { unreachable!() };
-    days.discount = vec![0.0; days.units.len()];
-    *days.discount.last_mut().unwrap() = 0.4;
+    days.price_share = vec![1.0; days.units.len()];
+    *days.price_share.last_mut().unwrap() = 0.6;
     let (plain, promoted) = (assess(&plain), assess(&promoted));
     assert!(promoted.signal.surprise < plain.signal.surprise / 2.0, "{promoted:?}");
     let part = promoted.contributions.iter().find(|part| part.name == "promotion").unwrap();
@@ -223,7 +223,7 @@ fn real() -> Vec<Request> {
             let cells: Vec<Vec<f64>> = line.split(';').map(numbers).collect();
             let days = CountSeries {
                 out_of_stock: cells[1].iter().map(|hours| hours / 16.0).collect(),
-                discount: cells[2].iter().map(|percent| (1.0 - percent / 100.0).clamp(0.0, 0.99)).collect(),
+                price_share: cells[2].iter().map(|percent| (percent / 100.0).clamp(0.01, 1.0)).collect(),
                 promotion: cells[3].iter().map(|flag| *flag > 0.0).collect(),
                 holiday: cells[4].iter().map(|flag| *flag > 0.0).collect(),
                 ..series(cells[0].clone())
@@ -320,12 +320,12 @@ fn every_bad_field_is_named() {
     let mut bad = with(&[-1.0]);
     let Series::Day(days) = &mut bad.series else { unreachable!() };
     days.units[3] = Some(f64::NAN);
-    days.discount = vec![0.0; 3];
+    days.price_share = vec![1.0; 3];
     days.out_of_stock = vec![2.0; 57];
     days.out_of_stock[1..].fill(0.0);
     bad.options.false_alarm_rate = Some(0.9);
     let expected = [
-        "/series/discount",
+        "/series/price_share",
         "/series/units/3",
         "/series/units/56",
         "/series/out_of_stock/0",
@@ -458,9 +458,9 @@ proptest! {
         units.push(f64::from(last));
         let mut days = series(units);
         let length = days.units.len();
-        days.discount = vec![0.0; length];
+        days.price_share = vec![1.0; length];
         days.out_of_stock = vec![0.0; length];
-        days.discount[length - 1] = cut;
+        days.price_share[length - 1] = 1.0 - cut;
         days.out_of_stock[length - 1] = empty;
         let answer = assess(&request(Series::Day(days)));
         let total: i64 = answer.contributions.iter().map(|part| part.micros).sum();

@@ -322,13 +322,13 @@ fn a_planned_discount_raises_demand_by_the_article_s_own_elasticity() {
         for day in (2..28).step_by(7) {
             facts["demand"]["units"][day] = json!(at_half_price);
         }
-        facts["demand"]["discount"] = json!(cheap);
+        facts["demand"]["price_share"] = json!(cheap);
     };
     let ratio = |at_half_price: u32| {
         let plain = assess(&with(|facts| history(facts, at_half_price)));
         let cheap = assess(&with(|facts| {
             history(facts, at_half_price);
-            facts["demand"]["discount_ahead"] = json!(vec![0.5; 14]);
+            facts["demand"]["price_share_ahead"] = json!(vec![0.5; 14]);
         }));
         cheap.demand.mean / plain.demand.mean
     };
@@ -389,7 +389,7 @@ fn facts_that_contradict_each_other_are_named() {
     let request = with(|facts| {
         facts["demand"]["every"] = json!("week");
         facts["demand"]["holiday"] = json!(vec![false; 28]);
-        facts["demand"]["discount"] = json!([1.0, 1.5]);
+        facts["demand"]["price_share"] = json!([1.0, 1.5]);
         facts["demand"]["advertised_ahead"] = json!(vec![true; 400]);
         facts["item"]["unit_volume_litres"] = json!(-1.0);
         facts["item"]["salvage_value"] = json!({"minor": -1, "currency": "EUR"});
@@ -401,10 +401,10 @@ fn facts_that_contradict_each_other_are_named() {
         pointers,
         [
             "/facts/item/unit_volume_litres",
-            "/facts/demand/discount",
+            "/facts/demand/price_share",
             "/facts/demand/advertised_ahead",
             "/facts/demand/holiday",
-            "/facts/demand/discount/1",
+            "/facts/demand/price_share/1",
             "/facts/incoming/1/due",
             "/facts/item/salvage_value/minor"
         ]

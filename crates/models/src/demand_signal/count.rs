@@ -1,7 +1,7 @@
 //! The online filter of counts: what a bucket is expected to sell, how strange what it sold is, what is learnt from it.
 //!
 //! A gamma-Poisson filter with exponential forgetting (West and Harrison 1997, chapter 14; Harvey and Fernandes 1989)
-//! whose forecasts are negative binomial. Weekday, discount, promotion and holiday scale the expectation; dispersion
+//! whose forecasts are negative binomial. Weekday, price, promotion and holiday scale the expectation; dispersion
 //! and elasticity are learnt per series and shrunk to their priors. Everything is one pass with constant state.
 
 use serde::{Deserialize, Serialize};
@@ -285,7 +285,7 @@ fn slot(state: &CountState) -> usize {
 }
 
 fn price_cut(bucket: &Bucket) -> f64 {
-    if bucket.discount > 0.0 { -(1.0 - bucket.discount).max(LEAST_PRICE).ln() } else { 0.0 }
+    if bucket.price_share < 1.0 { -bucket.price_share.max(LEAST_PRICE).ln() } else { 0.0 }
 }
 
 fn usual(ratio: Ratio) -> f64 {

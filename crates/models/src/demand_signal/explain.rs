@@ -19,7 +19,7 @@ use crate::{
 /// Groups of facts in the order of their bits, each with the fact it is read from.
 const GROUPS: [(&str, &str); 4] = [
     ("weekday", "/series/first"),
-    ("promotion", "/series/discount"),
+    ("promotion", "/series/price_share"),
     ("stock", "/series/out_of_stock"),
     ("buckets_before", "/series/units"),
 ];

@@ -15,8 +15,8 @@ const MAX_UNITS: f64 = 1e9;
 const MAX_READING: f64 = 1e15;
 /// Strictest and loosest false-alarm rate that can be asked for.
 const RATES: std::ops::RangeInclusive<f64> = 1e-5..=0.2;
-/// Deepest price cut.
-const MAX_DISCOUNT: f64 = 0.99;
+/// Prices as shares of the regular price.
+const PRICE_SHARES: std::ops::RangeInclusive<f64> = 0.01..=1.0;
 
 /// Judge the last bucket of a series by the buckets before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -62,9 +62,9 @@ pub struct CountSeries {
     /// Whether a promotion ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub promotion: Vec<bool>,
-    /// Share taken off the regular price, 0 to 0.99.
+    /// Price as a share of the regular price, 0.01 to 1; 0.8 = a fifth off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub discount: Vec<f64>,
+    pub price_share: Vec<f64>,
     /// Whether it was a holiday.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holiday: Vec<bool>,
@@ -104,7 +104,7 @@ impl Default for Options {
 }
 
 /// One bucket of counts, for a series that is judged as it grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = DemandSignalBucket)]
 pub struct Bucket {
@@ -115,11 +115,22 @@ pub struct Bucket {
     pub out_of_stock: Option<f64>,
     #[serde(default)]
     pub promotion: bool,
-    /// Share taken off the regular price, 0 to 0.99.
-    #[serde(default)]
-    pub discount: f64,
+    /// Price as a share of the regular price, 0.01 to 1; 0.8 = a fifth off.
+    #[serde(default = "regular")]
+    pub price_share: f64,
     #[serde(default)]
     pub holiday: bool,
+}
+
+fn regular() -> f64 {
+    1.0
+}
+
+impl Default for Bucket {
+    /// Nothing known, at the regular price.
+    fn default() -> Self {
+        Self { units: None, out_of_stock: None, promotion: false, price_share: regular(), holiday: false }
+    }
 }
 
 /// One reading, for a stream that is judged as it grows.
@@ -335,7 +346,7 @@ impl CountSeries {
             units: self.units[i],
             out_of_stock: self.out_of_stock.get(i).copied(),
             promotion: self.promotion.get(i).copied().unwrap_or(false),
-            discount: self.discount.get(i).copied().unwrap_or(0.0),
+            price_share: self.price_share.get(i).copied().unwrap_or(1.0),
             holiday: self.holiday.get(i).copied().unwrap_or(false),
         }
     }
@@ -346,7 +357,7 @@ impl CountSeries {
         for (name, length) in [
             ("out_of_stock", self.out_of_stock.len()),
             ("promotion", self.promotion.len()),
-            ("discount", self.discount.len()),
+            ("price_share", self.price_share.len()),
             ("holiday", self.holiday.len()),
         ] {
             if length != 0 && length != buckets {
@@ -368,9 +379,9 @@ impl CountSeries {
                 outside("out_of_stock", i, 1.0);
             }
         }
-        for (i, share) in self.discount.iter().enumerate() {
-            if !(0.0..=MAX_DISCOUNT).contains(share) {
-                outside("discount", i, MAX_DISCOUNT);
+        for (i, share) in self.price_share.iter().enumerate() {
+            if !PRICE_SHARES.contains(share) {
+                found.push(FieldError::new(format!("/series/price_share/{i}"), "must be between 0.01 and 1"));
             }
         }
     }
@@ -414,7 +425,7 @@ impl Observation {
             Self::Day(bucket) | Self::Week(bucket) => {
                 outside("units", bucket.units.unwrap_or(0.0), 0.0, MAX_UNITS);
                 outside("out_of_stock", bucket.out_of_stock.unwrap_or(0.0), 0.0, 1.0);
-                outside("discount", bucket.discount, 0.0, MAX_DISCOUNT);
+                outside("price_share", bucket.price_share, *PRICE_SHARES.start(), *PRICE_SHARES.end());
             }
             Self::Reading(reading) => outside("value", reading.value.unwrap_or(0.0), -MAX_READING, MAX_READING),
         }

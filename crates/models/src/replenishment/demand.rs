@@ -185,7 +185,7 @@ fn plan(
     let lengths = [
         history.promotion_ahead.len(),
         history.advertised_ahead.len(),
-        history.discount_ahead.len(),
+        history.price_share_ahead.len(),
         history.holiday_ahead.len(),
     ];
     let known = lengths.into_iter().map(rest).max().unwrap_or(0);
@@ -197,7 +197,7 @@ fn plan(
     before.push(0.0);
     let mut sum = 0.0;
     for i in 0..known {
-        let log_price = log_price(&history.discount_ahead, skipped + i);
+        let log_price = log_price(&history.price_share_ahead, skipped + i);
         let price = if log_price < 0.0 { (-effects.elasticity * log_price).exp() } else { 1.0 };
         let cause = Cause::at(skipped + i, &history.promotion_ahead, &history.advertised_ahead);
         let day = today.map_or(1.0, |today| day_factor(today, i, holidays, effects, parameters));

@@ -56,8 +56,8 @@ impl Cause {
 }
 
 /// Natural logarithm of a price share that the elasticity can be applied to.
-pub(super) fn log_price(discounts: &[f64], index: usize) -> f64 {
-    discounts.get(index).filter(|share| **share < 1.0).map_or(0.0, |share| share.max(LOWEST_PRICE).ln())
+pub(super) fn log_price(price_shares: &[f64], index: usize) -> f64 {
+    price_shares.get(index).filter(|share| **share < 1.0).map_or(0.0, |share| share.max(LOWEST_PRICE).ln())
 }
 
 /// Whether a day is off work: as told, else Saturdays and Sundays.
@@ -81,7 +81,7 @@ pub(super) fn readable(history: &DailyDemand, parameters: &DemandParameters) -> 
         // Most buckets are in stock and at the regular price, and a power costs more than the rest of the work.
         let log_share = if share < 1.0 { share.ln() } else { 0.0 };
         let power = |exponent: f64, log: f64| if log < 0.0 { (exponent * log).exp() } else { 1.0 };
-        let log_price = log_price(&history.discount, index);
+        let log_price = log_price(&history.price_share, index);
         let weekday = (first_weekday + index) % WEEK;
         let off = history.every == Every::Day && holiday(&history.holiday, index, weekday);
         buckets.push(Bucket {

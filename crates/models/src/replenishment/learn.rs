@@ -87,7 +87,7 @@ fn partly_out(case: &Case) -> bool {
 }
 
 fn discounted(case: &Case) -> bool {
-    case.request.facts.demand.discount.iter().any(|share| *share < 1.0)
+    case.request.facts.demand.price_share.iter().any(|share| *share < 1.0)
 }
 
 fn daily(case: &Case) -> bool {

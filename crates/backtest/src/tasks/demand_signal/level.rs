@@ -60,7 +60,7 @@ fn request(days: &BTreeMap<i32, Row>) -> anyhow::Result<Request> {
         units: cells().map(|row| row.map(|row| row.units)).collect(),
         out_of_stock: Vec::new(),
         promotion: cells().map(|row| row.is_some_and(|row| row.activity != 0)).collect(),
-        discount: cells().map(|row| row.map_or(0.0, |row| (1.0 - row.discount).clamp(0.0, 0.99))).collect(),
+        price_share: cells().map(|row| row.map_or(1.0, |row| super::price(row.discount).min(1.0))).collect(),
         holiday: cells().map(|row| row.is_some_and(|row| row.holiday != 0)).collect(),
     };
     let options = Options { history: true, explain: false, ..Options::default() };

@@ -58,7 +58,7 @@ fn request(first: i32, units: Vec<Option<f64>>) -> anyhow::Result<Request> {
         units,
         out_of_stock: Vec::new(),
         promotion: Vec::new(),
-        discount: Vec::new(),
+        price_share: Vec::new(),
         holiday: Vec::new(),
     };
     let options = Options { history: true, explain: false, ..Options::default() };

@@ -35,16 +35,16 @@ impl cases::Row for Row {
         let flags = |cell: &str| -> anyhow::Result<Vec<bool>> {
             Ok(files::list::<u8>(cell)?.into_iter().map(|flag| flag != 0).collect())
         };
-        let discount_ahead: Vec<f64> = files::list(&self.plan_discount)?;
-        let lead_days = discount_ahead.len() as f64;
+        let price_share_ahead: Vec<f64> = files::list(&self.plan_discount)?;
+        let lead_days = price_share_ahead.len() as f64;
         let hours = files::list::<f64>(&self.hist_oos_hours)?;
         let demand = DailyDemand {
             first_day: self.date.checked_sub(Span::new().try_days(i64::try_from(units.len())?)?)?,
             out_of_stock: hours.into_iter().map(|hours| hours / OPEN_HOURS).collect(),
             units,
             promotion_ahead: flags(&self.plan_activity)?,
-            discount: files::list(&self.hist_discount)?,
-            discount_ahead,
+            price_share: files::list(&self.hist_discount)?,
+            price_share_ahead,
             holiday_ahead: flags(&self.plan_holiday)?,
             ..DailyDemand::default()
         };
