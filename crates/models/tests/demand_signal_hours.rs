@@ -170,13 +170,13 @@ fn with_complete_records_the_rest_of_the_day_is_foretold_from_daily_sales() {
             "out_of_stock": (0..HOURS).map(|hour| hour >= 14).collect::<Vec<_>>(), "records_complete": true,
         });
         request["earlier"] = json!({
-            "units": vec![whole_day(); 21], "out_of_stock": vec![0.0; 21], "price": vec![1.0; 21],
+            "units": vec![whole_day(); 21], "out_of_stock": vec![0.0; 21], "price_share": vec![1.0; 21],
         });
     });
     let day = assess(&request).latest;
     assert!((day.demand.mean / whole_day() - 1.0).abs() < 0.1, "{day:?}");
     let mut cheap = request.clone();
-    cheap.sales.price = vec![0.7];
+    cheap.sales.price_share = vec![0.7];
     assert!(assess(&cheap).latest.demand.mean > day.demand.mean, "a lower price sells more");
     let mut closed = request;
     closed.sales.units.fill(0.0);
@@ -201,7 +201,7 @@ fn bad_fields_are_refused_by_pointer() {
     let mut request = with(|request| {
         request["sales"]["units"][5] = json!(-1.0);
         request["sales"]["out_of_stock"] = json!([true]);
-        request["sales"]["price"] = json!([0.5]);
+        request["sales"]["price_share"] = json!([0.5]);
         request["sales"]["holidays"] = json!(["2026-11-03", "2026-11-03", "2027-01-01"]);
         request["earlier"] = json!({"units": [1.0], "out_of_stock": [1.5]});
         request["unit_margin"]["minor"] = json!(-1);
@@ -214,7 +214,7 @@ fn bad_fields_are_refused_by_pointer() {
             "/sales/units/5",
             "/sales/units/7",
             "/sales/out_of_stock",
-            "/sales/price",
+            "/sales/price_share",
             "/sales/holidays/1",
             "/sales/holidays/2",
             "/earlier/out_of_stock/0",
@@ -310,7 +310,7 @@ prop_compose! {
                 request["sales"]["out_of_stock"] = json!((0..days * HOURS - to_come).map(|hour| hour == known).collect::<Vec<_>>());
             }
             request["sales"]["units"] = json!(units[..days * HOURS - to_come]);
-            request["sales"]["price"] = json!(prices[..days]);
+            request["sales"]["price_share"] = json!(prices[..days]);
             request["options"] = json!({"look_back": look_back});
         })
     }

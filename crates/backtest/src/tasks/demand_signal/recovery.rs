@@ -60,7 +60,7 @@ fn request(row: &Row) -> anyhow::Result<Request> {
             units,
             out_of_stock: (0..HOURS).map(|hour| hour >= row.stockout_hour).collect(),
             records_complete: true,
-            price: vec![super::price(row.discount)],
+            price_share: vec![super::price(row.discount)],
             holidays: if row.holiday == 0 { Vec::new() } else { vec![row.date] },
         },
         earlier: Some(DailySales {
@@ -69,7 +69,7 @@ fn request(row: &Row) -> anyhow::Result<Request> {
                 .into_iter()
                 .map(|hours: f64| hours / OPENING_HOURS)
                 .collect(),
-            price: prices,
+            price_share: prices,
         }),
         unit_margin: None,
         options: Options { look_back: 0, explain: false },

@@ -77,7 +77,7 @@ fn judge(model: &Model, name: &str, window: &Days, asked: &[i64]) -> anyhow::Res
             units: window.values().flat_map(|(units, _)| units).copied().collect(),
             out_of_stock: Vec::new(),
             records_complete: false,
-            price: window.values().map(|(_, discount)| super::price(*discount)).collect(),
+            price_share: window.values().map(|(_, discount)| super::price(*discount)).collect(),
             holidays: Vec::new(),
         },
         earlier: None,

@@ -149,7 +149,7 @@ fn up_to(request: &Request, day: usize, hours: usize) -> Request {
     let sales = &mut request.sales;
     sales.units.truncate(day * HOURS + hours);
     sales.out_of_stock.truncate(day * HOURS + hours);
-    sales.price.truncate(day + 1);
+    sales.price_share.truncate(day + 1);
     let days = jiff::Span::new().days(i64::try_from(day).unwrap_or_default());
     let last = sales.first_day.checked_add(days).unwrap_or(sales.first_day);
     sales.holidays.retain(|holiday| *holiday <= last);

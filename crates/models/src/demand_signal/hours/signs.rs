@@ -31,7 +31,7 @@ const LEVEL: Group = Group { name: "level", pointer: SALES };
 const HABIT: Group = Group { name: "habit", pointer: SALES };
 /// The night and the day before, and whether the day after is known.
 const AROUND: Group = Group { name: "days_around", pointer: SALES };
-const PRICE: Group = Group { name: "price", pointer: "/sales/price" };
+const PRICE: Group = Group { name: "price", pointer: "/sales/price_share" };
 /// In the order in which contributions are told.
 pub(super) const GROUPS: [Group; 6] = [SILENCE, PACE, LEVEL, HABIT, AROUND, PRICE];
 

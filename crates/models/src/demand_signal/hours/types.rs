@@ -59,7 +59,7 @@ pub struct HourlySales {
     pub records_complete: bool,
     /// Price of each day as share of the list price, 0.01 to 10; 0.8 = a fifth off. Empty = the list price.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub price: Vec<f64>,
+    pub price_share: Vec<f64>,
     /// Holidays among them, which trade as Saturdays. In order, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
@@ -79,7 +79,7 @@ pub struct DailySales {
     pub out_of_stock: Vec<f64>,
     /// Price of each day as share of the list price, 0.01 to 10. Empty = the list price.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub price: Vec<f64>,
+    pub price_share: Vec<f64>,
 }
 
 /// What the caller may choose.
@@ -117,7 +117,7 @@ impl Request {
         if sales.records_complete && sales.out_of_stock.is_empty() {
             found.push(FieldError::new("/sales/records_complete", "needs out_of_stock"));
         }
-        prices(&mut found, "/sales/price", &sales.price, days);
+        prices(&mut found, "/sales/price_share", &sales.price_share, days);
         self.dates(&mut found, days);
         if let Some(earlier) = &self.earlier {
             earlier.violations(&mut found);
@@ -172,7 +172,7 @@ impl DailySales {
             found.push(FieldError::new("/earlier/out_of_stock", "must be empty or as long as units"));
         }
         ranged(found, "/earlier/out_of_stock", &self.out_of_stock, 0.0..=1.0);
-        prices(found, "/earlier/price", &self.price, self.units.len());
+        prices(found, "/earlier/price_share", &self.price_share, self.units.len());
     }
 }
 

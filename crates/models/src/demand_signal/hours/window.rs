@@ -164,7 +164,7 @@ fn days(sales: &HourlySales, demand: &Demand) -> Vec<Day> {
     let mut holidays = sales.holidays.iter().peekable();
     let day = |index: usize| {
         let weekday = (first + index) % WEEK;
-        let price = sales.price.get(index).copied().unwrap_or(1.0);
+        let price = sales.price_share.get(index).copied().unwrap_or(1.0);
         let holiday = holidays.next_if(|date| days_between(sales.first_day, **date) == index as i64).is_some();
         let weekday = if holiday && weekday < SATURDAY { SATURDAY } else { weekday };
         Day { factor: factor(demand, weekday, price), kind: usize::from(weekday >= SATURDAY), price }
@@ -175,7 +175,7 @@ fn days(sales: &HourlySales, demand: &Demand) -> Vec<Day> {
 /// The daily sales before the hourly ones. What was sold while part of the day was without stock stands for less than
 /// a day, and is trusted less by the same share.
 fn earlier(request: &Request, demand: &Demand) -> Vec<Evidence> {
-    let Some(DailySales { units, out_of_stock, price }) = &request.earlier else { return Vec::new() };
+    let Some(DailySales { units, out_of_stock, price_share: price }) = &request.earlier else { return Vec::new() };
     let first = monday_is_zero(request.sales.first_day) + WEEK - units.len() % WEEK;
     let evidence = |(index, units): (usize, &f64)| {
         let share = exposure(demand, out_of_stock.get(index).copied().unwrap_or(0.0));
