@@ -62,7 +62,7 @@ pub enum Demand {
     /// Estimated from daily sales, as replenishment-priority estimates it, then brought in line with what is already
     /// reserved here and elsewhere.
     History {
-        sales: DailyDemand,
+        sales: Box<DailyDemand>,
         /// Planned price over the horizon as a share of the last week's; 1 = unchanged.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 0.2, maximum = 5)]

@@ -1,5 +1,7 @@
 //! scoring-svc in process: every route, its limits, and what it keeps.
 
+#![expect(clippy::unwrap_used, reason = "clippy excuses the tests themselves, but not what they share")]
+
 mod bed;
 mod judged;
 mod outcomes;

@@ -80,12 +80,12 @@ impl Store {
             on_hand: self.on_hand,
             reserved: self.reserved,
             demand: Some(Demand::History {
-                sales: DailyDemand {
+                sales: Box::new(DailyDemand {
                     first_day: today.checked_sub(days.days())?,
                     units: self.hist_units.clone(),
                     out_of_stock: self.hist_oos_hours.iter().map(|hours| hours / HOURS).collect(),
                     ..DailyDemand::default()
-                },
+                }),
                 price_ratio: Some(planned / self.last7_discount),
             }),
         })
