@@ -40,6 +40,8 @@ pub struct Twist {
     pub real_odoo: bool,
     /// What n8n's Wait nodes wait instead of minutes.
     pub n8n_minutes: Option<&'static str>,
+    /// How many seconds apart the demand watch looks, instead of every morning, and then at five articles a page.
+    pub watch_seconds: Option<u32>,
 }
 
 /// The whole ground. Its servers end with the test process.

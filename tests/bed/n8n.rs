@@ -24,9 +24,27 @@ fn shipped(name: &str) -> Result<Value> {
 }
 
 fn workflows(base_url: &str, twist: &Twist) -> Result<Vec<Value>> {
-    let files = ["error-handler.json", "approve-and-wait.json", "low-stock-triage.json"];
-    let adapted = |file| Ok(with_minutes(with_base_url(shipped(file)?, base_url), twist.n8n_minutes));
+    let files = ["error-handler.json", "approve-and-wait.json", "low-stock-triage.json", "demand-watch.json"];
+    let adapted = |file| {
+        let workflow = with_minutes(with_base_url(shipped(file)?, base_url), twist.n8n_minutes);
+        Ok(with_watch(workflow, twist.watch_seconds))
+    };
     files.into_iter().map(adapted).collect()
+}
+
+/// Lets the watch look more often, and turn pages.
+fn with_watch(mut workflow: Value, seconds: Option<u32>) -> Value {
+    let nodes = workflow["nodes"].as_array_mut().into_iter().flatten();
+    for (node, seconds) in nodes.zip(seconds.into_iter().cycle()) {
+        if node["type"] == "n8n-nodes-base.scheduleTrigger" {
+            node["parameters"]["rule"] = json!({"interval": [{"field": "seconds", "secondsInterval": seconds}]});
+        }
+        let parameters = node["parameters"]["queryParameters"]["parameters"].as_array_mut().into_iter().flatten();
+        for limit in parameters.filter(|one| one["name"] == "limit") {
+            limit["value"] = json!("5");
+        }
+    }
+    workflow
 }
 
 /// Lets time pass faster for nodes that wait some minutes.

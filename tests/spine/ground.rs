@@ -3,11 +3,11 @@
 use std::{io, sync::LazyLock};
 
 use anyhow::{Context as _, Result};
-use steward_e2e::bed::{Article, Bed, DONOR_ABROAD, DONOR_NEAR};
+use steward_e2e::bed::{Article, Bed, DONOR_ABROAD, DONOR_NEAR, Twist};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 /// Every case has articles of its own, so that cases do not meet.
-const ARTICLES: [Article; 10] = [
+const ARTICLES: [Article; 11] = [
     // So little that the store stays short.
     article("HAPPY", "Dairy", &[(DONOR_ABROAD, 60.0)]),
     article("REJECT", "Dairy", ABROAD),
@@ -19,6 +19,7 @@ const ARTICLES: [Article; 10] = [
     article("ECHO", "Dairy", ABROAD),
     article("OUTAGE", "Dairy", ABROAD),
     article("DRIFT", "Dairy", ABROAD),
+    article("SPIKE", "Dairy", &[]),
 ];
 const ABROAD: &[(&str, f64)] = &[(DONOR_ABROAD, 300.0)];
 
@@ -36,7 +37,8 @@ pub(crate) fn case(work: impl AsyncFnOnce(&Bed) -> Result<()>) -> Result<()> {
     testkit::require!(Postgres, RabbitMq, Redis, N8n);
     let runtime = RUNTIME.as_ref().map_err(|error| anyhow::anyhow!("no runtime: {error}"))?;
     runtime.block_on(async {
-        let bed = GROUND.get_or_try_init(|| Bed::start(&ARTICLES)).await?;
+        let twist = Twist { watch_seconds: Some(10), ..Twist::default() };
+        let bed = GROUND.get_or_try_init(|| Bed::start_with(&ARTICLES, &twist)).await?;
         work(bed).await.with_context(|| bed.complaints())
     })
 }

@@ -4,3 +4,4 @@
 mod decisions;
 mod faults;
 mod ground;
+mod watch;

@@ -41,7 +41,12 @@ impl Paging {
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(ApiError::bad_parameter("query:limit", format!("must be 1 to {MAX_PAGE}, is {limit}")));
         }
-        let cursor = cursor.map(|text| URL_SAFE_NO_PAD.decode(text)).transpose().map_err(|_| not_ours())?;
+        // A client that turns pages sends an empty one for the first.
+        let cursor = cursor
+            .filter(|text| !text.is_empty())
+            .map(|text| URL_SAFE_NO_PAD.decode(text))
+            .transpose()
+            .map_err(|_| not_ours())?;
         Ok(Self { cursor, limit })
     }
 
