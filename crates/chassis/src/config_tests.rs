@@ -78,6 +78,9 @@ struct Approvals {
     #[serde(default)]
     link_hours: u32,
     must_be_given: Option<String>,
+    /// The shipped settings of the section.
+    #[serde(rename = "summary")]
+    _summary: Option<serde::de::IgnoredAny>,
 }
 
 #[test]
