@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod counts;
 pub mod demand_signal;
 pub mod ensemble;
+mod explain;
 pub mod inventory_exception;
 pub mod judge;
 pub mod metrics;

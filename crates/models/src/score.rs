@@ -24,6 +24,12 @@ impl Score {
     pub fn micros(self) -> u32 {
         self.0
     }
+
+    /// 0 to 1.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / f64::from(ONE)
+    }
 }
 
 /// Where a score stands between doing nothing and acting now.

@@ -6,10 +6,7 @@ use super::{
     Planned,
     types::{LocationOutlook, OneMore, OrderOutcome, Request, Transfer},
 };
-use crate::{
-    Contribution, Score,
-    score::{ONE, largest_remainder},
-};
+use crate::{Contribution, Score, explain};
 
 /// Most lanes and most locations of which one more is tried.
 const TRIED: usize = 3;
@@ -154,12 +151,9 @@ pub(super) fn contributions(planned: &Planned<'_>, shares: &Shares, score: Score
         .orders
         .iter()
         .map(|(site, _)| (format!("orders from {}", locations[*site].location), format!("/locations/{site}/on_hand")));
-    let parts: Vec<f64> = shares.lanes.iter().chain(&shares.orders).map(|(_, share)| share * f64::from(ONE)).collect();
-    transfers
-        .chain(orders)
-        .zip(largest_remainder(&parts, i64::from(score.micros())))
-        .map(|((name, pointer), micros)| Contribution { name, pointer: Some(pointer), micros })
-        .collect()
+    let parts: Vec<f64> = shares.lanes.iter().chain(&shares.orders).map(|(_, share)| *share).collect();
+    let names = transfers.chain(orders).map(|(name, pointer)| (name, Some(pointer)));
+    explain::contributions(names, &parts, score)
 }
 
 /// What a plan earns beyond doing without: orders at their stated value, and what is not lost.

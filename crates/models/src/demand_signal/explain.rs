@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     Contribution, Counterfactual, Score,
-    score::{BandLimits, largest_remainder},
+    explain::{self, shapley},
+    score::BandLimits,
 };
 
 /// Groups of facts in the order of their bits, each with the fact it is read from.
@@ -24,8 +25,6 @@ const GROUPS: [(&str, &str); 4] = [
     ("buckets_before", "/series/units"),
 ];
 const COMBINATIONS: usize = 1 << GROUPS.len();
-/// `k! (n - 1 - k)! / n!` for k others set, n = 4.
-const SHAPLEY: [f64; 4] = [6.0 / 24.0, 2.0 / 24.0, 2.0 / 24.0, 6.0 / 24.0];
 /// Most units that the search for a counterfactual looks at: the limit of a request.
 const FARTHEST: f64 = 1e9;
 /// Halvings of an interval of readings: a millionth of the departure.
@@ -95,29 +94,12 @@ fn contributions(
             buckets_before: bits & 8 != 0,
         };
         let evidence = evidence::strongest(filter.parameters, state.past(), &now, facts);
-        f64::from(super::score(evidence.surprise, filter.parameters.false_alarm_rate).micros())
+        super::score(evidence.surprise, filter.parameters.false_alarm_rate).share()
     });
     let mut parts = vec![with[0]];
-    parts.extend((0..GROUPS.len()).map(|group| {
-        let bit = 1 << group;
-        (0..COMBINATIONS)
-            .filter(|others| others & bit == 0)
-            .map(|others| SHAPLEY[others.count_ones() as usize] * (with[others | bit] - with[others]))
-            .sum::<f64>()
-    }));
+    parts.extend(shapley(&with));
     let names = std::iter::once(("baseline", None)).chain(GROUPS.map(|(name, pointer)| (name, Some(pointer))));
-    told(names, &parts, score)
-}
-
-fn told<'a>(names: impl Iterator<Item = (&'a str, Option<&'a str>)>, parts: &[f64], score: Score) -> Vec<Contribution> {
-    names
-        .zip(largest_remainder(parts, i64::from(score.micros())))
-        .map(|((name, pointer), micros)| Contribution {
-            name: name.to_owned(),
-            pointer: pointer.map(str::to_owned),
-            micros,
-        })
-        .collect()
+    explain::contributions(names, &parts, score)
 }
 
 /// The whole number of units nearest to those sold that would have been ordinary.
@@ -176,16 +158,16 @@ pub(super) fn reading(
 ) -> Explanation {
     let judged = |value: f64| stream.observe(&mut state.clone(), &Reading { at, value: Some(value) });
     let (signal, weighed) = (judged(value), stream.weigh(state, at, value));
-    let alone = f64::from(super::score(signal.surprise, stream.parameters.false_alarm_rate).micros());
+    let alone = super::score(signal.surprise, stream.parameters.false_alarm_rate).share();
     let share = if signal.surprise > 0.0 { weighed.surprise_now / (2.0 * signal.surprise) } else { 0.0 };
-    let reported = f64::from(signal.score.micros()) - alone;
+    let reported = signal.score.share() - alone;
     let pointer = format!("/series/values/{index}");
     let names = [
         ("departure", Some(pointer.as_str())),
         ("sustained_departure", Some("/series/values")),
         ("reported_already", Some("/series/at")),
     ];
-    let contributions = told(names.into_iter(), &[alone * share, alone * (1.0 - share), reported], signal.score);
+    let contributions = explain::contributions(names, &[alone * share, alone * (1.0 - share), reported], signal.score);
     let ordinary = |value: f64| !judged(value).event.is_alarm();
     let counterfactuals = if weighed.same_incident {
         None

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Band, Contribution, Counterfactual, Score,
-    score::{ONE, largest_remainder},
+    explain::{self, shapley},
 };
 
 /// Most observations told for one class, and the weight below which one is not worth telling, in nats.
@@ -72,30 +72,11 @@ pub(super) fn contributions(model: &Model, reading: &Reading<'_>, score: Score) 
             model.urgency(reading, present, &model.probabilities(reading, present))
         })
         .collect();
-    let parts = (0..groups.len()).map(|place| shapley(&urgency, place, groups.len()) * f64::from(ONE));
-    let rounded = largest_remainder(&parts.collect::<Vec<_>>(), i64::from(score.micros()));
-    groups
-        .iter()
-        .zip(rounded)
-        .map(|(group, micros)| {
-            let (name, pointer) = GROUPS[*group];
-            Contribution { name: name.to_owned(), pointer: Some(pointer.to_owned()), micros }
-        })
-        .collect()
-}
-
-/// Average difference that one of `n` groups makes over all orders in which they can become known.
-fn shapley(urgency: &[f64], group: usize, n: usize) -> f64 {
-    let bit = 1 << group;
-    // k! (n - 1 - k)! / n! for k other groups known, each from the one before.
-    let mut weights = vec![1.0 / n as f64; n];
-    for k in 1..n {
-        weights[k] = weights[k - 1] * k as f64 / (n - k) as f64;
-    }
-    (0..urgency.len())
-        .filter(|others| others & bit == 0)
-        .map(|others| weights[others.count_ones() as usize] * (urgency[others | bit] - urgency[others]))
-        .sum()
+    let names = groups.iter().map(|group| {
+        let (name, pointer) = GROUPS[*group];
+        (name, Some(pointer))
+    });
+    explain::contributions(names, &shapley(&urgency), score)
 }
 
 /// Changes of the count, and a recount that finds the book, that lead to another band.

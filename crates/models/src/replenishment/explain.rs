@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Band, Contribution, Counterfactual, Score,
-    score::{ONE, largest_remainder},
+    explain::{self, first, shapley},
 };
 
 /// Groups of facts, in the order of their bits below, each with the fact it is read from.
@@ -78,28 +78,9 @@ pub(super) fn contributions(case: &Case<'_>, score: Score) -> Vec<Contribution> 
     let reference = Reference::of(case);
     let urgency: [f64; COMBINATIONS] = std::array::from_fn(|facts| reference.urgency(facts));
     let mut parts = vec![urgency[0]];
-    parts.extend((0..GROUPS.len()).map(|group| shapley(&urgency, group)));
-    let micros: Vec<f64> = parts.iter().map(|part| part * f64::from(ONE)).collect();
+    parts.extend(shapley(&urgency));
     let names = std::iter::once(("baseline", None)).chain(GROUPS.map(|(name, pointer)| (name, Some(pointer))));
-    names
-        .zip(largest_remainder(&micros, i64::from(score.micros())))
-        .map(|((name, pointer), micros)| Contribution {
-            name: name.to_owned(),
-            pointer: pointer.map(str::to_owned),
-            micros,
-        })
-        .collect()
-}
-
-/// Average difference a group makes over all orders in which groups can be set.
-fn shapley(urgency: &[f64; COMBINATIONS], group: usize) -> f64 {
-    let bit = 1 << group;
-    // k! (n - 1 - k)! / n! for k = 0..6 other groups set, n = 6.
-    let weights = [120.0, 24.0, 12.0, 12.0, 24.0, 120.0].map(|ways| ways / 720.0);
-    (0..COMBINATIONS)
-        .filter(|others| others & bit == 0)
-        .map(|others| weights[others.count_ones() as usize] * (urgency[others | bit] - urgency[others]))
-        .sum()
+    explain::contributions(names, &parts, score)
 }
 
 /// The smallest changes of stock and of lead time that lead to another band.
@@ -162,26 +143,4 @@ fn lead_time(case: &Case<'_>, band: Band) -> Option<Counterfactual> {
 
 fn longest_lead_time(facts: &Facts) -> Option<f64> {
     facts.lead_time.seen_days.iter().chain(&facts.lead_time.promised_days).copied().max_by(f64::total_cmp)
-}
-
-/// Smallest whole number from 1 to `most` for which the property holds, which then holds for all larger ones.
-fn first(most: f64, holds: impl Fn(f64) -> bool) -> Option<f64> {
-    let mut high = 1.0_f64;
-    while high < most && !holds(high) {
-        high *= 2.0;
-    }
-    high = high.min(most);
-    if most < 1.0 || !holds(high) {
-        return None;
-    }
-    let mut low = (high / 2.0).floor();
-    while high - low > 1.0 {
-        let middle = f64::midpoint(low, high).floor();
-        if holds(middle) {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    Some(high)
 }

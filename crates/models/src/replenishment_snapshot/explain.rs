@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Band, Contribution, Counterfactual, Score,
     ensemble::{Parts, logistic},
-    score::{ONE, largest_remainder},
+    explain::{self, first},
 };
 
 /// Most units more that the search for a counterfactual looks at.
@@ -25,19 +25,12 @@ pub(super) fn contributions(model: &Model, row: &Row, score: Score) -> Vec<Contr
     // Where parts cancel out, the rate is the slope of the probability at the baseline.
     let rate = if change.abs() > 1e-9 { (logistic(bias + change) - base) / change } else { base * (1.0 - base) };
     let mut parts = [0.0; 1 + Fact::ALL.len()];
-    parts[0] = base * f64::from(ONE);
+    parts[0] = base;
     for ((_, fact, _), part) in COLUMNS.iter().zip(features) {
-        parts[1 + *fact as usize] += part * rate * f64::from(ONE);
+        parts[1 + *fact as usize] += part * rate;
     }
     let names = std::iter::once(("baseline", None)).chain(Fact::ALL.map(|(name, at)| (name, Some(at))));
-    names
-        .zip(largest_remainder(&parts, i64::from(score.micros())))
-        .map(|((name, pointer), micros)| Contribution {
-            name: name.to_owned(),
-            pointer: pointer.map(str::to_owned),
-            micros,
-        })
-        .collect()
+    explain::contributions(names, &parts, score)
 }
 
 /// The smallest changes of stock and of lead time that lead to another band.
@@ -89,26 +82,4 @@ fn lead_time(model: &Model, row: &Row, band: Band) -> Option<Counterfactual> {
         score_then,
         detail: format!("with a lead time of {} weeks the band would be {}", after(less), band_then.as_str()),
     })
-}
-
-/// Smallest whole number from 1 to `most` for which the property holds, which then holds for all larger ones.
-fn first(most: f64, holds: impl Fn(f64) -> bool) -> Option<f64> {
-    let mut high = 1.0_f64;
-    while high < most && !holds(high) {
-        high *= 2.0;
-    }
-    high = high.min(most);
-    if most < 1.0 || !holds(high) {
-        return None;
-    }
-    let mut low = (high / 2.0).floor();
-    while high - low > 1.0 {
-        let middle = f64::midpoint(low, high).floor();
-        if holds(middle) {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    Some(high)
 }

@@ -10,10 +10,7 @@ use super::{
     signs::{GROUPS, SIGNS},
     types::{Answer, Assessment, DayJudgement, HOURS, Options, Request},
 };
-use crate::{
-    Band, Contribution, Counterfactual, Judge, Score,
-    score::{ONE, largest_remainder},
-};
+use crate::{Band, Contribution, Counterfactual, Judge, Score, explain};
 
 /// Log-odds closer together than this have the slope of the curve between them.
 const FLAT: f64 = 1e-9;
@@ -27,30 +24,22 @@ impl Model {
     /// record that decided.
     pub(super) fn contributions(&self, reading: &Reading<'_>, day: usize) -> Vec<Contribution> {
         let verdict = self.verdict(reading, day);
-        let total = i64::from(verdict.score().micros());
-        let contribution = |name: &str, pointer: Option<&str>, micros| Contribution {
-            name: name.to_owned(),
-            pointer: pointer.map(str::to_owned),
-            micros,
-        };
+        let score = verdict.score();
         let Verdict::Likely(odds) = verdict else {
-            return vec![contribution("records", Some("/sales/out_of_stock"), total)];
+            return explain::contributions([("records", Some("/sales/out_of_stock"))], &[score.share()], score);
         };
         let parts = self.parameters.trees.explain(0, &reading.row(day));
         let (start, end) = (logistic(parts.bias), logistic(odds));
         let moved = odds - parts.bias;
         let slope = if moved.abs() > FLAT { (end - start) / moved } else { start * (1.0 - start) };
-        let mut micros = vec![start * f64::from(ONE)];
-        micros.extend(GROUPS.iter().map(|group| {
+        let mut shares = vec![start];
+        shares.extend(GROUPS.iter().map(|group| {
             let of_group = SIGNS.iter().zip(&parts.features).filter(|(sign, _)| sign.group == *group);
-            of_group.map(|(_, part)| part).sum::<f64>() * slope * f64::from(ONE)
+            of_group.map(|(_, part)| part).sum::<f64>() * slope
         }));
         let names =
             std::iter::once(("baseline", None)).chain(GROUPS.iter().map(|group| (group.name, Some(group.pointer))));
-        names
-            .zip(largest_remainder(&micros, total))
-            .map(|((name, pointer), micros)| contribution(name, pointer, micros))
-            .collect()
+        explain::contributions(names, &shares, score)
     }
 
     /// The hour of the last day in which one sale more would lower the band most, or, where the band is low, in which

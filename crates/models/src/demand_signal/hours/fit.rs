@@ -199,9 +199,7 @@ fn foretold(case: &Known, assessment: &Assessment) -> Vec<(f64, bool)> {
     let judged = assessment.earlier.iter().chain([&assessment.latest]);
     let days = case.request.sales.days();
     let first = days - 1 - assessment.earlier.len();
-    let one = |(day, judged): (usize, &super::DayJudgement)| {
-        Some((f64::from(judged.score.micros()) / f64::from(crate::score::ONE), cut_short(case, day)?))
-    };
+    let one = |(day, judged): (usize, &super::DayJudgement)| Some((judged.score.share(), cut_short(case, day)?));
     (first..).zip(judged).filter_map(one).collect()
 }
 

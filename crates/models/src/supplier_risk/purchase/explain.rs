@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Band, Contribution, Counterfactual, Judge, Score,
-    score::{ONE, largest_remainder},
+    explain::{self, differences},
 };
 
 pub(super) fn contributions(model: &Model, request: &Request, evidence: &Evidence, score: Score) -> Vec<Contribution> {
@@ -27,11 +27,7 @@ pub(super) fn contributions(model: &Model, request: &Request, evidence: &Evidenc
     reached.push(delivery.late_after(0.0, today));
     names.push(("slack", Some("/line/slack_days".to_owned())));
     reached.push(delivery.late_after(due, today));
-    let before = std::iter::once(0.0).chain(reached.iter().copied());
-    let parts: Vec<f64> = reached.iter().zip(before).map(|(after, before)| (after - before) * f64::from(ONE)).collect();
-    let micros = largest_remainder(&parts, i64::from(score.micros()));
-    let named = names.into_iter().zip(micros);
-    named.map(|((name, pointer), micros)| Contribution { name: name.to_owned(), pointer, micros }).collect()
+    explain::contributions(names, &differences(&reached), score)
 }
 
 /// Fewest days of slack more that lower the band; for a low band, fewest days less that raise it.

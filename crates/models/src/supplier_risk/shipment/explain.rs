@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Band, Contribution, Counterfactual, Judge, Score,
-    score::{ONE, largest_remainder},
+    explain::{self, differences, first},
 };
 
 /// Farthest change of the allowed minutes, and highest delay, that are looked for: ten years.
@@ -33,17 +33,7 @@ pub(super) fn contributions(model: &Model, request: &Request, score: Score) -> V
         })
         .collect();
     reached.push(model.late(transport));
-    let before = std::iter::once(0.0).chain(reached.iter().copied());
-    let parts: Vec<f64> = reached.iter().zip(before).map(|(after, before)| (after - before) * f64::from(ONE)).collect();
-    let micros = largest_remainder(&parts, i64::from(score.micros()));
-    let named = steps.into_iter().zip(micros);
-    named
-        .map(|((name, pointer), micros)| Contribution {
-            name: name.to_owned(),
-            pointer: pointer.map(str::to_owned),
-            micros,
-        })
-        .collect()
+    explain::contributions(steps, &differences(&reached), score)
 }
 
 /// Fewest minutes more that lower the band; for a low band, fewest minutes less that raise it.
@@ -78,25 +68,4 @@ pub(super) fn delay(arrival: &Arrival, allowed: f64) -> Delay {
         if reached(0.0) { 0.0 } else { first(FARTHEST, reached).unwrap_or(FARTHEST) }
     };
     Delay { p50: quantile(0.5), p80: quantile(0.2), p95: quantile(0.05) }
-}
-
-/// Smallest whole number from 1 to `most` for which the property holds, which then holds for all larger ones.
-fn first(most: f64, mut holds: impl FnMut(f64) -> bool) -> Option<f64> {
-    let mut high = 1.0_f64.min(most);
-    while high < most && !holds(high) {
-        high = (high * 2.0).min(most);
-    }
-    if high < 1.0 || !holds(high) {
-        return None;
-    }
-    let mut low = (high / 2.0).floor();
-    while high - low > 1.0 {
-        let middle = f64::midpoint(low, high).floor();
-        if holds(middle) {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    Some(high)
 }
