@@ -29,7 +29,7 @@ pub struct Request {
     pub line: Line,
     /// The moment of judgement: its day in UTC, with nothing received by then.
     pub as_of: Timestamp,
-    /// How comparable lines fared. The service fills it from its own history when it is absent.
+    /// How comparable lines fared before, counted when the request is made; without it there is insufficient data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
     #[serde(default)]
