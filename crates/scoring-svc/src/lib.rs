@@ -16,7 +16,7 @@ use chassis::prelude::*;
 use effects::summary::SummaryExecutor;
 use http::{models::Models, summaries::SummaryWriter};
 use models::{
-    Judge, allocation, catalogue::MODELS, demand_signal, inventory_exception, replenishment, replenishment_snapshot,
+    allocation, catalogue::MODELS, demand_signal, inventory_exception, replenishment, replenishment_snapshot,
     supplier_risk,
 };
 use shelf::{Changes, Shelf};
@@ -46,7 +46,13 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "Scoring",
         "Judges facts: how urgent it is, what to do, and why. It recommends; it never acts.",
     )
-    .migrations(chassis::migrations!("0101_recommendations", "0102_models", "0103_outcomes", "0104_summaries"))
+    .migrations(chassis::migrations!(
+        "0101_recommendations",
+        "0102_models",
+        "0103_outcomes",
+        "0104_summaries",
+        "0105_learned"
+    ))
     .routes(move |c| {
         shelves.iter().for_each(|shelve| shelve(c));
         c.app_data(web::Data::from(Arc::clone(&changes)))
@@ -63,7 +69,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
 /// Puts a model's versions where its handlers find them.
 type Shelve = Box<dyn Fn(&mut ServiceConfig<'_>) + Send + Sync>;
 
-fn shelved<J: Judge>(changes: &Arc<Changes>) -> Result<Shelve, ConfigError> {
+fn shelved<J: http::Served>(changes: &Arc<Changes>) -> Result<Shelve, ConfigError> {
     let shelf = Shelf::<J>::new(changes);
     let shelf = shelf.map_err(|error| ConfigError::one(format!("{PREFIX}: {}", chassis::chain(&error))))?;
     let shelf = web::Data::new(shelf);

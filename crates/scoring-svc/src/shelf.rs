@@ -11,10 +11,14 @@ use std::{
 };
 
 use chassis::prelude::*;
-use models::{Judge, ParameterError};
+use contracts::Digest;
+use models::ParameterError;
 use tokio::time::Instant;
 
-use crate::store::versions;
+use crate::{
+    http::Served,
+    store::{learned, versions},
+};
 
 /// How long a replica may judge by a version that another one has replaced.
 const FRESH: Duration = Duration::from_secs(2);
@@ -40,18 +44,60 @@ struct Known<J> {
     /// The active version, when that was looked up, and after how many changes.
     active: Option<(String, Instant, u64)>,
     published: HashMap<String, Arc<J>>,
+    taught: Option<Taught<J>>,
 }
 
-impl<J: Judge> Shelf<J> {
+/// A version with what it has learnt, when that was looked up, and after how many changes.
+struct Taught<J> {
+    parameters: Digest,
+    cases: i64,
+    model: Arc<J>,
+    looked: (Instant, u64),
+}
+
+impl<J: Served> Shelf<J> {
     /// # Errors
     /// When the embedded parameters are not usable.
     pub(crate) fn new(changes: &Arc<Changes>) -> Result<Self, ParameterError> {
-        let known = Mutex::new(Known { active: None, published: HashMap::new() });
+        let known = Mutex::new(Known { active: None, published: HashMap::new(), taught: None });
         Ok(Self { shipped: Arc::new(J::standard()?), changes: Arc::clone(changes), known })
     }
 
-    /// The version asked for, else the active one.
+    /// The version asked for, else the active one, with what resolved cases have taught it.
     pub(crate) async fn model(&self, cx: &Cx, wanted: Option<&str>) -> Result<Arc<J>, ApiError> {
+        let model = self.fitted(cx, wanted).await?;
+        if J::LEARNS { self.taught(cx, model).await } else { Ok(model) }
+    }
+
+    async fn taught(&self, cx: &Cx, fitted: Arc<J>) -> Result<Arc<J>, ApiError> {
+        let parameters = fitted.reference().parameters.clone();
+        let change = self.changes.0.load(Ordering::Relaxed);
+        let last = self.known().taught.take_if(|last| last.parameters == parameters);
+        let fresh = |last: &Taught<J>| last.looked.1 == change && last.looked.0.elapsed() < FRESH;
+        let found = match &last {
+            Some(last) if fresh(last) => Ok(None),
+            _ => async { learned::find(&mut *cx.store().read().await?, J::NAME, &parameters).await }.await,
+        };
+        let looked = (Instant::now(), change);
+        let taught = match (found, last) {
+            // Nothing new, or the store is away: what was known a moment ago is known still.
+            (Ok(None), Some(last)) if fresh(&last) => last,
+            (Err(error), Some(last)) if error.is_unavailable() => last,
+            (Err(error), _) => return Err(error.into()),
+            (Ok(Some(state)), Some(last)) if state.cases == last.cases => Taught { looked, ..last },
+            (Ok(Some(state)), _) => {
+                let model = Arc::new(fitted.taught(&state.state).map_err(ApiError::internal)?);
+                Taught { parameters, cases: state.cases, model, looked }
+            }
+            (Ok(None), _) => Taught { parameters, cases: 0, model: fitted, looked },
+        };
+        let model = Arc::clone(&taught.model);
+        self.known().taught = Some(taught);
+        Ok(model)
+    }
+
+    /// The version asked for, else the active one, as it was fitted.
+    pub(crate) async fn fitted(&self, cx: &Cx, wanted: Option<&str>) -> Result<Arc<J>, ApiError> {
         let version = match wanted {
             Some(version) => version.to_owned(),
             None => self.active(cx).await?,

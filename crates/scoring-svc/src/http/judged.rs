@@ -19,8 +19,19 @@ pub(super) const MOST_ITEMS: usize = 10_000;
 
 /// What the routes need to know of a model beyond judging.
 pub(crate) trait Served: Judge {
+    /// Whether resolved cases teach it between fits.
+    const LEARNS: bool = false;
+
     /// The switch of what costs several times the score; in bulk it is off unless it is asked for.
     fn explain(request: &mut Self::Request) -> &mut bool;
+
+    /// The model with what it has learnt, from the JSON in which that is kept.
+    ///
+    /// # Errors
+    /// Why the state is none of this model's.
+    fn taught(&self, _state: &str) -> Result<Self, String> {
+        Err(format!("{} learns from no cases", Self::NAME))
+    }
 }
 
 /// A model some of whose answers are recommendations: those are kept, and an outcome is matched to them later.

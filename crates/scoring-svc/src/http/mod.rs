@@ -13,6 +13,7 @@ pub(crate) mod summaries;
 mod supplier_risk;
 
 use chassis::prelude::*;
+pub(crate) use judged::Served;
 
 permission!(
     /// Have facts judged.
@@ -28,7 +29,7 @@ permission!(
     pub(crate) PublishModels = "models:publish" for [ProcurementLead, Operator, Admin]
 );
 permission!(
-    /// Keep cases with known outcomes.
+    /// Keep cases with known outcomes, and have models learn from them.
     pub(crate) KeepCases = "models:teach" for [Service, ProcurementLead, Operator, Admin]
 );
 permission!(
@@ -65,6 +66,8 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(inventory_exception::score_inventory_exception)
         .service(inventory_exception::batch_inventory_exception)
         .service(inventory_exception::stream_inventory_exception)
+        .service(inventory_exception::resolve_inventory_exception)
+        .service(inventory_exception::get_learned)
         .service(allocation::score_allocation)
         .service(allocation::batch_allocation)
         .service(allocation::stream_allocation)

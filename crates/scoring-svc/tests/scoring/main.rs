@@ -4,6 +4,7 @@
 
 mod bed;
 mod judged;
+mod lessons;
 mod outcomes;
 mod summaries;
 mod versions;
