@@ -20,9 +20,9 @@ demo: ## Play the low-stock scenario on a bundled week of real retail sales
 test: setup ## Install what the tests need, then run all of them
 	@mkdir -p target && rm -f $(STEWARD_SKIPPED)
 	$(STAGE) 120 "build what the tests run" cargo build --workspace --bins
-	$(STAGE) 420 "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet --no-fail-fast
-	$(STAGE) 780 "end to end" cargo test -p steward-e2e --quiet --no-fail-fast -- --test-threads=1
-	$(STAGE) 240 "fuzzing" tests/fuzz/run.sh 3
+	$(STAGE) 390 "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet --no-fail-fast
+	$(STAGE) 840 "end to end" cargo test -p steward-e2e --quiet --no-fail-fast -- --test-threads=1
+	$(STAGE) 260 "fuzzing" tests/fuzz/run.sh 3
 	@tests/setup/skipped.sh
 
 bench: setup ## Measure against yardsticks on durable servers; ONLY="path hook" for some, ONLY=faults for the long one
@@ -34,8 +34,8 @@ fuzz: ## Look for inputs that break a parser's promise: FOR=300 seconds each, TA
 
 check: ## Formatting, lints, layers, generated files, workflows, manifests, licences
 	$(STAGE) 10 "formatting" cargo fmt --all --check
-	$(STAGE) 300 "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
-	$(STAGE) 150 "layers, generated documents, workflows" cargo test -p steward-e2e --quiet --test house
+	$(STAGE) 270 "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(STAGE) 180 "layers, generated documents, workflows" cargo test -p steward-e2e --quiet --test house
 	$(STAGE) 30 "manifests" deploy/check.sh
 	$(STAGE) 240 "dependencies" tests/setup/deny.sh
 
@@ -47,7 +47,7 @@ n8n: ## Start a real n8n with the workflows, beside the fleet of `make run`
 	n8n-workflows/up.sh
 
 setup: ## Install RabbitMQ, Redis, PostgreSQL, Chromium, n8n, Odoo and schemathesis where missing
-	$(STAGE) 360 "set-up" tests/setup/install.sh
+	$(STAGE) 340 "set-up" tests/setup/install.sh
 
 fmt: ## Format the code
 	cargo fmt --all

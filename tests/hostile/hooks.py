@@ -29,6 +29,7 @@ DICE = random.Random(RUN)
 COUNTER = itertools.count()
 TALLY = collections.defaultdict(collections.Counter)
 SKU, STORE, NEAR, ABROAD = "OAT-1", "N1", "N2", "S1"
+MODEL = "replenishment-priority"
 
 
 def fresh(what):
@@ -114,6 +115,16 @@ def message():
     return {"template": "transfer-drafted", "to": to, "data": data}
 
 
+def cases():
+    return [{"request": {"facts": facts()}, "outcome": {"stocked_out": True}}]
+
+
+def publication():
+    """The shipped parameters under another name: as good as themselves."""
+    parameters = call("GET", f"/scoring/v1/models/{MODEL}/versions/1").json()["parameters"]
+    return {"parameters": parameters | {"version": f"{RUN}-{next(COUNTER)}"}, "cases": cases()}
+
+
 # A body that the business takes, by operation.
 BODIES = {
     "POST /approvals/v1/approvals": lambda: approval(donor=DICE.choice([NEAR, ABROAD])),
@@ -123,6 +134,8 @@ BODIES = {
     "POST /scoring/v1/replenishment/batch": lambda: {"items": [{"facts": facts()}]},
     "POST /scoring/v1/replenishment/stream": lambda: {"facts": facts()},
     "POST /scoring/v1/replenishment/rank": lambda: {"items": [facts()], "budget": {"minor": 90000, "currency": "EUR"}},
+    "POST /scoring/v1/models/{name}/cases": lambda: {"set": fresh("set"), "cases": cases()},
+    "POST /scoring/v1/models/{name}/versions": publication,
     "POST /supply/v1/transfers": granted,
     "POST /supply/v1/observations": lambda: DICE.choice(observations()),
     "POST /supply/v1/hooks/odoo": lambda: {"_model": "stock.quant", "_id": DICE.randint(1, 9), "_action": "steward(#1)"},
@@ -159,6 +172,8 @@ def before_call(ctx, case, kwargs):
         case.path_parameters["token"] = token
     if "product" in case.path_parameters:
         case.path_parameters |= {"product": SKU, "location": DICE.choice([STORE, NEAR, ABROAD])}
+    if "/models/{name}" in label:
+        case.path_parameters["name"] = MODEL
     if label in BODIES:
         case.body = BODIES[label]()
 

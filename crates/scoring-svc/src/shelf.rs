@@ -110,7 +110,7 @@ impl<J: Served> Shelf<J> {
         }
         let found = versions::find(&mut *cx.store().read().await?, J::NAME, &version).await?;
         let Some(found) = found else {
-            return Err(ApiError::bad_parameter("query:version", format!("{} has no version {version}", J::NAME)));
+            return Err(ApiError::not_found("version of this model"));
         };
         let model = Arc::new(J::from_json(&found.parameters).map_err(ApiError::internal)?);
         self.known().published.insert(version, Arc::clone(&model));

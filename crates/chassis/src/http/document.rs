@@ -13,7 +13,7 @@ use utoipa::{
         Components, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Required,
         path::{Operation, ParameterBuilder, ParameterIn},
         response::{Response, ResponseBuilder},
-        schema::{ObjectBuilder, Type},
+        schema::{AdditionalProperties, Object, ObjectBuilder, Schema, Type},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -57,6 +57,7 @@ pub(crate) fn complete(document: &mut OpenApi) {
     Problem::schemas(&mut referenced);
     referenced.push((Problem::name().into_owned(), <Problem as utoipa::PartialSchema>::schema()));
     components.schemas.extend(referenced);
+    merge_tagged(components);
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("API key: `Authorization: Bearer stw_<id>_<secret>`"))
@@ -74,6 +75,42 @@ pub(crate) fn complete(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {
             name_path_parameters(path, operation);
+        }
+    }
+}
+
+/// A variant that is a type of its own is described as that type *and* an object with the tag. Where the type allows no
+/// unknown fields, the tag is one, and nothing would fit: such a variant becomes one object that has both.
+fn merge_tagged(components: &mut Components) {
+    let types = components.schemas.clone();
+    let closed = |variant: &RefOr<Schema>| -> Option<Object> {
+        let RefOr::Ref(reference) = variant else { return None };
+        let name = reference.ref_location.rsplit('/').next()?;
+        match types.get(name)? {
+            RefOr::T(Schema::Object(object)) => match object.additional_properties.as_deref() {
+                Some(AdditionalProperties::FreeForm(false)) => Some(object.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
+    };
+    let merged = |variant: &Schema| -> Option<Object> {
+        let Schema::AllOf(both) = variant else { return None };
+        let [own, RefOr::T(Schema::Object(tag))] = both.items.as_slice() else { return None };
+        let mut whole = closed(own)?;
+        whole.properties.extend(tag.properties.clone());
+        whole.required.extend(tag.required.iter().cloned());
+        whole.description.clone_from(&both.description);
+        Some(whole)
+    };
+    for schema in components.schemas.values_mut() {
+        let RefOr::T(Schema::OneOf(choice)) = schema else { continue };
+        for variant in &mut choice.items {
+            if let RefOr::T(both) = variant
+                && let Some(whole) = merged(both)
+            {
+                *both = Schema::Object(whole);
+            }
         }
     }
 }
@@ -129,5 +166,40 @@ impl Allowed {
 
     pub(crate) fn header(&self, pattern: &str) -> Option<HeaderValue> {
         self.0.get(pattern).and_then(|methods| HeaderValue::try_from(methods).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use utoipa::{PartialSchema, openapi::ComponentsBuilder};
+
+    use super::*;
+
+    #[derive(Deserialize, utoipa::ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Days {
+        units: Vec<f64>,
+    }
+
+    #[derive(Deserialize, utoipa::ToSchema)]
+    #[serde(tag = "grain", rename_all = "snake_case")]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Series {
+        /// Units sold per day.
+        Day(Days),
+    }
+
+    #[test]
+    fn a_tagged_variant_of_a_strict_type_is_one_object_with_the_tag() {
+        let types = ComponentsBuilder::new().schema("Days", Days::schema()).schema("Series", Series::schema());
+        let mut components = types.build();
+        merge_tagged(&mut components);
+        let series = serde_json::to_value(&components.schemas["Series"]).unwrap();
+        let day = &series["oneOf"][0];
+        assert_eq!(day["required"], serde_json::json!(["units", "grain"]));
+        assert_eq!(day["properties"]["grain"]["enum"], serde_json::json!(["day"]));
+        assert_eq!((&day["additionalProperties"], &day["description"]), (&false.into(), &"Units sold per day.".into()));
     }
 }

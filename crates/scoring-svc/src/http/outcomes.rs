@@ -139,7 +139,7 @@ pub(crate) struct ReportFilter {
     product: Option<ProductId>,
     location: Option<LocationId>,
     /// A model, or one version of it as `name@version`.
-    #[param(example = "replenishment-priority", pattern = "^[a-z-]+(@.+)?$")]
+    #[param(example = "replenishment-priority", pattern = "^[a-z-]+(@[^%_]+)?$")]
     model: Option<String>,
 }
 
@@ -164,7 +164,11 @@ pub(crate) async fn report_outcomes(
 ) -> Result<web::Json<ReportReply>, ApiError> {
     let now = cx.clock().now();
     let filter = filter.into_inner();
-    if filter.model.as_ref().is_some_and(|name| name.contains(['%', '_'])) {
+    // The name is looked for with LIKE, so it must not hold a pattern.
+    let word = |c: char| c.is_ascii_lowercase() || c == '-';
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(word);
+    let name = filter.model.as_deref().map(|model| model.split_once('@').unwrap_or((model, "1")));
+    if name.is_some_and(|(name, version)| !is_name(name) || version.is_empty() || version.contains(['%', '_'])) {
         return Err(ApiError::bad_parameter("query:model", "is no name of a model"));
     }
     let to = filter.to.unwrap_or(now);
@@ -172,7 +176,7 @@ pub(crate) async fn report_outcomes(
     let from =
         filter.from.map_or_else(back, Ok).map_err(|error| ApiError::bad_parameter("query:to", error.to_string()))?;
     if from >= to {
-        return Err(ApiError::bad_parameter("query:from", format!("must be before {to}")));
+        return Err(ApiError::invalid_field("query:from", format!("must be before {to}")));
     }
     let wanted = Wanted { from, to, product: filter.product, location: filter.location, model: filter.model };
     let cases = outcomes::closed(&mut *cx.store().read().await?, &wanted, now, MOST_CASES).await?;
