@@ -110,3 +110,8 @@ pub fn reference<J: Judge>(version: &str, parameters: &J::Parameters) -> Result<
     let parameters = Digest::of(parameters).map_err(|source| ParameterError::Form { model: J::NAME, source })?;
     Ok(ModelRef { name: J::NAME.to_owned(), version: version.to_owned(), parameters })
 }
+
+/// A request that passed its checks but has no JSON form holds a number that is not finite.
+pub(crate) fn unhashable(error: serde_json::Error) -> Vec<FieldError> {
+    vec![FieldError::new("", error.to_string())]
+}

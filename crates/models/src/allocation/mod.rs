@@ -73,7 +73,7 @@ impl Judge for Model {
             Ok(outlooks) => outlooks,
             Err(missing) => return Ok(Answer::InsufficientData { product: request.product.clone(), missing }),
         };
-        Ok(Answer::Scored(Box::new(self.assess(request, outlooks).map_err(unhashable)?)))
+        Ok(Answer::Scored(Box::new(self.assess(request, outlooks).map_err(judge::unhashable)?)))
     }
 
     fn backtest(&self, cases: &[Case<Request, Outcome>]) -> Figures {
@@ -250,9 +250,4 @@ impl Model {
                 .unwrap_or(Timestamp::MAX),
         })
     }
-}
-
-/// A request that passed its checks but has no JSON form holds a number that is not finite.
-fn unhashable(error: serde_json::Error) -> Vec<FieldError> {
-    vec![FieldError::new("", error.to_string())]
 }

@@ -33,7 +33,7 @@ pub use self::{
     },
 };
 use self::{count::Filter, reading::Stream};
-use crate::{Case, FitError, Judge, Missing, ModelRef, ParameterError, Score, judge::reference, metrics::Figures};
+use crate::{Case, FitError, Judge, Missing, ModelRef, ParameterError, Score, judge, metrics::Figures};
 
 const NAME: &str = "demand-signal";
 
@@ -55,7 +55,7 @@ impl Judge for Model {
 
     fn new(parameters: Parameters) -> Result<Self, ParameterError> {
         parameters.check()?;
-        let reference = reference::<Self>(&parameters.version, &parameters)?;
+        let reference = judge::reference::<Self>(&parameters.version, &parameters)?;
         Ok(Self { parameters, reference })
     }
 
@@ -78,7 +78,7 @@ impl Judge for Model {
             Series::Reading(series) => self.readings(request, series),
         };
         match judged {
-            Ok(judged) => Ok(Answer::Scored(Box::new(self.assessment(request, judged).map_err(unhashable)?))),
+            Ok(judged) => Ok(Answer::Scored(Box::new(self.assessment(request, judged).map_err(judge::unhashable)?))),
             Err(missing) => Ok(Answer::InsufficientData {
                 product: request.product.clone(),
                 location: request.location.clone(),
@@ -316,9 +316,4 @@ fn bucket_end(series: &CountSeries, index: usize, grain: Grain) -> Timestamp {
 
 fn missing(pointer: &str, detail: &str) -> Missing {
     Missing { pointer: pointer.to_owned(), detail: detail.to_owned() }
-}
-
-/// A request that passed its checks but has no JSON form holds a number that is not finite.
-fn unhashable(error: serde_json::Error) -> Vec<FieldError> {
-    vec![FieldError::new("", error.to_string())]
 }

@@ -209,7 +209,7 @@ impl Judge for Model {
                 .assess(request, &reading)
                 .map(|assessment| Answer::Scored(Box::new(assessment)))
                 // A request that passed its checks but has no JSON form holds a number that is not finite.
-                .map_err(|error| vec![FieldError::new("", error.to_string())]),
+                .map_err(judge::unhashable),
             Err(missing) => Ok(Answer::InsufficientData {
                 product: request.facts.product.clone(),
                 location: request.facts.location.clone(),

@@ -90,7 +90,7 @@ impl Model {
         }
         match Case::read(request, &self.parameters) {
             Ok(case) => {
-                let assessment = input_hash().and_then(|hash| self.assess(&case, hash)).map_err(unhashable)?;
+                let assessment = input_hash().and_then(|hash| self.assess(&case, hash)).map_err(judge::unhashable)?;
                 Ok(Answer::Scored(Box::new(assessment)))
             }
             Err(missing) => Ok(Answer::InsufficientData {
@@ -162,9 +162,4 @@ fn outlook(case: &Case<'_>, risk: &RiskPeriod<'_>) -> (DemandOutlook, f64) {
         in_stock_days: case.demand.in_stock,
     };
     (demand, target)
-}
-
-/// A request that passed its checks but has no JSON form holds a number that is not finite.
-fn unhashable(error: serde_json::Error) -> Vec<FieldError> {
-    vec![FieldError::new("", error.to_string())]
 }

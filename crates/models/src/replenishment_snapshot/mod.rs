@@ -66,7 +66,7 @@ impl Judge for Model {
                 }],
             });
         };
-        Ok(Answer::Scored(Box::new(self.assess(request, on_hand).map_err(unhashable)?)))
+        Ok(Answer::Scored(Box::new(self.assess(request, on_hand).map_err(judge::unhashable)?)))
     }
 
     fn backtest(&self, cases: &[Case<Request, Outcome>]) -> Figures {
@@ -119,9 +119,4 @@ impl Model {
                 .unwrap_or(Timestamp::MAX),
         })
     }
-}
-
-/// A request that passed its checks but has no JSON form holds a number that is not finite.
-fn unhashable(error: serde_json::Error) -> Vec<FieldError> {
-    vec![FieldError::new("", error.to_string())]
 }

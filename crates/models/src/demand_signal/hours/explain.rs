@@ -10,14 +10,10 @@ use super::{
     signs::{GROUPS, SIGNS},
     types::{Answer, Assessment, DayJudgement, HOURS, Options, Request},
 };
-use crate::{Band, Contribution, Counterfactual, Judge, Score, explain};
+use crate::{Band, Contribution, Counterfactual, Judge, Score, ensemble::logistic, explain};
 
 /// Log-odds closer together than this have the slope of the curve between them.
 const FLAT: f64 = 1e-9;
-
-pub(super) fn logistic(odds: f64) -> f64 {
-    1.0 / (1.0 + (-odds).exp())
-}
 
 impl Model {
     /// Parts of a day's score in millionths that add up to it exactly: the baseline and each group of signs, or the

@@ -52,7 +52,7 @@ enum Verdict {
 impl Verdict {
     fn score(self) -> Score {
         match self {
-            Self::Likely(odds) => Score::of(explain::logistic(odds)),
+            Self::Likely(odds) => Score::of(crate::ensemble::logistic(odds)),
             Self::Known(cut_short) => Score::of(f64::from(u8::from(cut_short))),
         }
     }
@@ -196,7 +196,7 @@ impl Judge for Model {
             latest.counterfactuals = self.counterfactuals(request, &latest);
         }
         // A request that passed its checks but has no JSON form holds a number that is not finite.
-        let text = serde_json::to_vec(request).map_err(|error| vec![FieldError::new("", error.to_string())])?;
+        let text = serde_json::to_vec(request).map_err(judge::unhashable)?;
         let hours = Span::new().hours(self.parameters.valid_hours);
         Ok(Answer::Scored(Box::new(Assessment {
             product,

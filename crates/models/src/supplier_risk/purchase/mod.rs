@@ -63,7 +63,7 @@ impl Judge for Model {
             return Err(errors);
         }
         match self.evidence(request) {
-            Ok(evidence) => Ok(Answer::Scored(Box::new(self.assess(request, evidence).map_err(unhashable)?))),
+            Ok(evidence) => Ok(Answer::Scored(Box::new(self.assess(request, evidence).map_err(judge::unhashable)?))),
             Err(missing) => Ok(Answer::InsufficientData { line: request.line.id.clone(), missing: vec![missing] }),
         }
     }
@@ -150,9 +150,4 @@ impl Model {
 /// The beginning of the next day in UTC.
 fn next_day(moment: Timestamp) -> Timestamp {
     Timestamp::from_second((day(moment) + 1) * SECONDS_OF_DAY).unwrap_or(Timestamp::MAX)
-}
-
-/// A request that passed its checks but has no JSON form holds a number that is not finite.
-fn unhashable(error: serde_json::Error) -> Vec<FieldError> {
-    vec![FieldError::new("", error.to_string())]
 }

@@ -62,7 +62,7 @@ impl Judge for Model {
             };
             return Ok(Answer::InsufficientData { transport: request.transport.id.clone(), missing: vec![missing] });
         }
-        Ok(Answer::Scored(Box::new(self.assess(request).map_err(unhashable)?)))
+        Ok(Answer::Scored(Box::new(self.assess(request).map_err(judge::unhashable)?)))
     }
 
     fn backtest(&self, cases: &[Case<Request, Outcome>]) -> Figures {
@@ -125,9 +125,4 @@ impl Model {
         // At most 17 legs of 32 steps.
         u32::try_from(unknown.count()).unwrap_or(u32::MAX)
     }
-}
-
-/// A request that passed its checks but has no JSON form holds a number that is not finite.
-fn unhashable(error: serde_json::Error) -> Vec<FieldError> {
-    vec![FieldError::new("", error.to_string())]
 }
