@@ -31,6 +31,10 @@ impl Changes {
     pub(crate) fn count_up(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A model in its versions.
@@ -71,7 +75,7 @@ impl<J: Served> Shelf<J> {
 
     async fn taught(&self, cx: &Cx, fitted: Arc<J>) -> Result<Arc<J>, ApiError> {
         let parameters = fitted.reference().parameters.clone();
-        let change = self.changes.0.load(Ordering::Relaxed);
+        let change = self.changes.count();
         let last = self.known().taught.take_if(|last| last.parameters == parameters);
         let fresh = |last: &Taught<J>| last.looked.1 == change && last.looked.0.elapsed() < FRESH;
         let found = match &last {
@@ -118,7 +122,7 @@ impl<J: Served> Shelf<J> {
     }
 
     async fn active(&self, cx: &Cx) -> Result<String, ApiError> {
-        let change = self.changes.0.load(Ordering::Relaxed);
+        let change = self.changes.count();
         let last = self.known().active.clone();
         if let Some((version, at, seen)) = &last
             && *seen == change

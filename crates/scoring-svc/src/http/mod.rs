@@ -1,6 +1,7 @@
 //! The HTTP surface, one file per resource.
 
 mod allocation;
+mod deliveries;
 mod demand_signal;
 mod inventory_exception;
 mod judged;
@@ -60,6 +61,9 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(supplier_risk::score_supplier_risk)
         .service(supplier_risk::batch_supplier_risk)
         .service(supplier_risk::stream_supplier_risk)
+        .service(deliveries::tell_deliveries)
+        .service(deliveries::get_delivery)
+        .service(deliveries::get_supplier)
         .service(supplier_risk::score_shipment_risk)
         .service(supplier_risk::batch_shipment_risk)
         .service(supplier_risk::stream_shipment_risk)

@@ -1,5 +1,6 @@
 //! All SQL of this service, written once; one file per table.
 
+pub(crate) mod deliveries;
 pub(crate) mod learned;
 pub(crate) mod outcomes;
 pub(crate) mod recommendations;
