@@ -7,6 +7,7 @@
 mod effects;
 mod history;
 mod http;
+mod series;
 mod settings;
 mod shelf;
 mod store;
@@ -57,7 +58,8 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "0103_outcomes",
         "0104_summaries",
         "0105_learned",
-        "0106_supplier_history"
+        "0106_supplier_history",
+        "0107_demand_series"
     ))
     .routes(move |c| {
         shelves.iter().for_each(|shelve| shelve(c));

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod deliveries;
+mod demand_series;
 mod demand_signal;
 mod inventory_exception;
 mod judged;
@@ -58,6 +59,8 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(demand_signal::score_demand_hours)
         .service(demand_signal::batch_demand_hours)
         .service(demand_signal::stream_demand_hours)
+        .service(demand_series::observe_demand)
+        .service(demand_series::get_demand_series)
         .service(supplier_risk::score_supplier_risk)
         .service(supplier_risk::batch_supplier_risk)
         .service(supplier_risk::stream_supplier_risk)

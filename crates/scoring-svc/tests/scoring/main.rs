@@ -7,5 +7,6 @@ mod history;
 mod judged;
 mod lessons;
 mod outcomes;
+mod series;
 mod summaries;
 mod versions;
