@@ -59,7 +59,8 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "0104_summaries",
         "0105_learned",
         "0106_supplier_history",
-        "0107_demand_series"
+        "0107_demand_series",
+        "0108_resolutions"
     ))
     .routes(move |c| {
         shelves.iter().for_each(|shelve| shelve(c));

@@ -32,6 +32,15 @@ pub(crate) trait Served: Judge {
     fn taught(&self, _state: &str) -> Result<Self, String> {
         Err(format!("{} learns from no cases", Self::NAME))
     }
+
+    /// What these resolved cases (JSON, oldest first) teach it: how many of them did, and the JSON of that. A case that
+    /// this version cannot read, or whose class it does not know, teaches it nothing.
+    ///
+    /// # Errors
+    /// When it learns from no cases.
+    fn relearn(&self, _cases: &[String]) -> Result<(i64, String), String> {
+        Err(format!("{} learns from no cases", Self::NAME))
+    }
 }
 
 /// A model some of whose answers are recommendations: those are kept, and an outcome is matched to them later.

@@ -78,6 +78,7 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(allocation::score_allocation)
         .service(allocation::batch_allocation)
         .service(allocation::stream_allocation)
+        .service(allocation::keep_allocation_plan)
         .service(models::list_models)
         .service(models::list_versions)
         .service(models::get_version)

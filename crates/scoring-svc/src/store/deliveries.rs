@@ -2,7 +2,7 @@
 
 use chassis::prelude::*;
 use contracts::SupplierId;
-use jiff::civil::Date;
+use jiff::{ToSpan, civil::Date};
 use models::supplier_risk::purchase::{End, Line, Telling};
 use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
@@ -200,4 +200,47 @@ pub(crate) async fn keep_forecast(tx: &mut Tx, forecast: &Forecast) -> Result<bo
     .execute(tx.conn())
     .await?;
     Ok(added.rows_affected() == 1)
+}
+
+/// A forecast and what became of its line.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Measured {
+    /// Month in which it was made, as `2026-11`.
+    pub month: String,
+    pub probability: f64,
+    /// `None` where it cannot be known: not due yet, cancelled, or nothing was told of the line.
+    pub late: Option<bool>,
+}
+
+/// The forecasts made in a time, oldest first, at most `limit` and one more; `model` is a name or a name with a version.
+pub(crate) async fn measured(
+    conn: &mut AnyConnection,
+    (from, to): (Timestamp, Timestamp),
+    model: Option<&str>,
+    today: Date,
+    limit: u32,
+) -> Result<Vec<Measured>, StoreError> {
+    let select = "SELECT f.score, f.promised, f.slack_days, f.made_at, COALESCE(d.body, '') \
+                  FROM delivery_forecasts f LEFT JOIN deliveries d ON d.supplier = f.supplier AND d.line = f.line \
+                  AND d.telling = (SELECT MAX(l.telling) FROM deliveries l WHERE l.supplier = f.supplier AND l.line = f.line) \
+                  WHERE f.made_at >= $1 AND f.made_at < $2 AND ($3 IS NULL OR f.model = $3 OR f.model LIKE $4) \
+                  ORDER BY f.made_at, f.supplier, f.line LIMIT $5";
+    let query = sqlx::query_as(select).bind(micros(from)).bind(micros(to)).bind(model);
+    let query = query.bind(model.map(|name| format!("{name}@%"))).bind(i64::from(limit) + 1);
+    let rows: Vec<(i64, String, i64, i64, String)> = query.fetch_all(conn).await?;
+    rows.into_iter()
+        .map(|(score, promised, slack, made_at, body)| {
+            let promised = promised.parse::<Date>().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            let due = promised.checked_add(slack.days()).unwrap_or(Date::MAX);
+            let told = if body.is_empty() { None } else { Some(serde_json::from_str::<Delivery>(&body)?.end()) };
+            // What came early is known before what comes late is: only lines whose day has passed are compared.
+            let late = match told.filter(|_| due < today) {
+                Some(End::Received(day)) => Some(day > due),
+                Some(End::Open) => Some(true),
+                Some(End::Cancelled(_)) | None => None,
+            };
+            let month = instant(made_at).strftime("%Y-%m").to_string();
+            Ok(Measured { month, probability: score as f64 / 1e6, late })
+        })
+        .collect()
 }
