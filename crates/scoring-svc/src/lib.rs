@@ -1,10 +1,13 @@
 //! scoring-svc: judges facts with the models of the `models` crate, and remembers what it recommended.
 //!
-//! [`service`] is its table of contents. Its rules are the `models` crate, and it acts on no event. It has one room more
-//! than others: `shelf`, where the versions of a model stand and one of them is active.
+//! [`service`] is its table of contents. Its rules are the `models` crate, and it acts on no event. It has two rooms more
+//! than others: `shelf`, where the versions of a model stand and one of them is active, and `history`, what suppliers did
+//! before.
 
 mod effects;
+mod history;
 mod http;
+mod series;
 mod settings;
 mod shelf;
 mod store;
@@ -14,6 +17,7 @@ use std::sync::Arc;
 use actix_web::web;
 use chassis::prelude::*;
 use effects::summary::SummaryExecutor;
+use history::SupplierHistory;
 use http::{models::Models, summaries::SummaryWriter};
 use models::{
     allocation, catalogue::MODELS, demand_signal, inventory_exception, replenishment, replenishment_snapshot,
@@ -29,6 +33,8 @@ const PREFIX: &str = "scoring";
 pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     let writer = settings::writer(settings)?;
     let changes = Arc::new(Changes::default());
+    let history = SupplierHistory::new(settings::supplier_history_lines(settings)?, &changes);
+    let history = web::Data::new(history);
     let shelves = [
         shelved::<replenishment::Model>(&changes)?,
         shelved::<replenishment_snapshot::Model>(&changes)?,
@@ -51,12 +57,16 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "0102_models",
         "0103_outcomes",
         "0104_summaries",
-        "0105_learned"
+        "0105_learned",
+        "0106_supplier_history",
+        "0107_demand_series",
+        "0108_resolutions"
     ))
     .routes(move |c| {
         shelves.iter().for_each(|shelve| shelve(c));
         c.app_data(web::Data::from(Arc::clone(&changes)))
             .app_data(web::Data::new(Models(MODELS)))
+            .app_data(history.clone())
             .app_data(writer.clone());
         http::routes(c);
     });

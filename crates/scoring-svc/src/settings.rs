@@ -19,6 +19,8 @@ use crate::PREFIX;
 struct ScoringSettings {
     #[serde(default)]
     summary: Option<SummarySettings>,
+    #[serde(default = "two_hundred_thousand")]
+    supplier_history_lines: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +37,10 @@ struct SummarySettings {
     /// Fields that may leave the house.
     #[serde(default)]
     allow: BTreeSet<String>,
+}
+
+fn two_hundred_thousand() -> i64 {
+    200_000
 }
 
 fn ten() -> u64 {
@@ -65,7 +71,7 @@ impl Writer {
 /// # Errors
 /// What is wrong in the section; unknown keys are.
 pub(crate) fn writer(settings: &Settings) -> Result<Option<Writer>, ConfigError> {
-    let ScoringSettings { summary: Some(summary) } = settings.section(PREFIX)? else { return Ok(None) };
+    let ScoringSettings { summary: Some(summary), .. } = settings.section(PREFIX)? else { return Ok(None) };
     let wrong = |detail: &str| ConfigError::one(format!("{PREFIX}.summary.{detail}"));
     let completions = Url::parse(&format!("{}/chat/completions", summary.url.trim_end_matches('/')));
     let url = completions.map_err(|error| wrong(&format!("url: {error}")))?;
@@ -83,4 +89,16 @@ pub(crate) fn writer(settings: &Settings) -> Result<Option<Writer>, ConfigError>
         key: summary.api_key,
         key_file: summary.api_key_file,
     }))
+}
+
+/// Most tellings of order lines that are kept as the history of suppliers, which is held in memory.
+///
+/// # Errors
+/// What is wrong in the section.
+pub(crate) fn supplier_history_lines(settings: &Settings) -> Result<i64, ConfigError> {
+    let ScoringSettings { supplier_history_lines, .. } = settings.section(PREFIX)?;
+    match supplier_history_lines {
+        1..=1_000_000 => Ok(supplier_history_lines),
+        _ => Err(ConfigError::one(format!("{PREFIX}.supplier_history_lines: must be 1 to 1000000"))),
+    }
 }

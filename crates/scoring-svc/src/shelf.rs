@@ -10,14 +10,19 @@ use std::{
     time::Duration,
 };
 
+use actix_web::web;
 use chassis::prelude::*;
 use contracts::Digest;
 use models::ParameterError;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
     http::Served,
-    store::{learned, versions},
+    store::{
+        learned::{self, State},
+        versions,
+    },
 };
 
 /// How long a replica may judge by a version that another one has replaced.
@@ -30,6 +35,10 @@ pub(crate) struct Changes(AtomicU64);
 impl Changes {
     pub(crate) fn count_up(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -71,12 +80,12 @@ impl<J: Served> Shelf<J> {
 
     async fn taught(&self, cx: &Cx, fitted: Arc<J>) -> Result<Arc<J>, ApiError> {
         let parameters = fitted.reference().parameters.clone();
-        let change = self.changes.0.load(Ordering::Relaxed);
+        let change = self.changes.count();
         let last = self.known().taught.take_if(|last| last.parameters == parameters);
         let fresh = |last: &Taught<J>| last.looked.1 == change && last.looked.0.elapsed() < FRESH;
         let found = match &last {
             Some(last) if fresh(last) => Ok(None),
-            _ => async { learned::find(&mut *cx.store().read().await?, J::NAME, &parameters).await }.await,
+            _ => self.state(cx, &fitted).await,
         };
         let looked = (Instant::now(), change);
         let taught = match (found, last) {
@@ -94,6 +103,31 @@ impl<J: Served> Shelf<J> {
         let model = Arc::clone(&taught.model);
         self.known().taught = Some(taught);
         Ok(model)
+    }
+
+    /// What this version has learnt. One that nobody has taught yet learns what is kept of the cases that taught others.
+    async fn state(&self, cx: &Cx, fitted: &Arc<J>) -> Result<Option<State>, StoreError> {
+        let parameters = &fitted.reference().parameters;
+        let mut reader = cx.store().read().await?;
+        let known = learned::find(&mut reader, J::NAME, parameters).await?;
+        if known.is_some() || learned::resolutions(&mut reader, J::NAME, 1).await?.is_empty() {
+            return Ok(known);
+        }
+        drop(reader);
+        let mut tx = cx.store().begin().await?;
+        if let Some(twin) = learned::hold(&mut tx, J::NAME, parameters).await? {
+            return Ok(Some(twin));
+        }
+        let cases = learned::resolutions(tx.conn(), J::NAME, learned::MOST_RESOLUTIONS).await?;
+        let (model, told) = (Arc::clone(fitted), cases.len());
+        let learnt = web::block(move || model.relearn(&cases)).await.map_err(|_| StoreError::Closed)?;
+        let (cases, state) = learnt.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let state = State { cases, state };
+        learned::keep(&mut tx, J::NAME, parameters, &state).await?;
+        let subject = format!("model:{}@{}", J::NAME, fitted.reference().version);
+        tx.audit("system", "model.relearned", &subject, json!({"kept": told, "learned": cases})).await?;
+        tx.commit().await?;
+        Ok(Some(state))
     }
 
     /// The version asked for, else the active one, as it was fitted.
@@ -118,7 +152,7 @@ impl<J: Served> Shelf<J> {
     }
 
     async fn active(&self, cx: &Cx) -> Result<String, ApiError> {
-        let change = self.changes.0.load(Ordering::Relaxed);
+        let change = self.changes.count();
         let last = self.known().active.clone();
         if let Some((version, at, seen)) = &last
             && *seen == change

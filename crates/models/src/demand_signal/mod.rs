@@ -8,6 +8,7 @@
 
 mod backtest;
 mod count;
+mod describe;
 mod evidence;
 mod explain;
 pub mod hours;
@@ -21,6 +22,7 @@ use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 pub use self::{
     backtest::{LabelledEvent, Outcome},
     count::{CountState, Outlook, Ratio},
+    describe::Description,
     evidence::Judged,
     parameters::{
         Clip, CountParameters, DispersionParameters, LevelPrior, Parameters, PromotionParameters, ReadingParameters,

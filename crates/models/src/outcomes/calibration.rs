@@ -10,7 +10,7 @@ use super::{
 };
 use crate::metrics;
 
-/// Forecast stock-outs against those that came.
+/// Forecasts against what came: of recommendations, stock-outs; of supplier-risk, late deliveries.
 ///
 /// Nobody sees both what happens when a recommendation is followed and what happens when it is not. So a case counts
 /// with the forecast of what was really done: the one for following it where it was followed to the unit, the one for
@@ -22,7 +22,8 @@ pub struct Calibration {
     pub error: Finding,
     /// Oldest first.
     pub months: Vec<Month>,
-    /// Realised cases in which something else was done than what was forecast for.
+    /// Cases that say nothing about a forecast: something else was done than what was forecast for; a line was
+    /// cancelled, is not due yet, or nothing was told of it.
     pub left_out: usize,
 }
 
@@ -47,20 +48,28 @@ pub struct Month {
 
 impl Calibration {
     pub(super) fn of(cases: &[Closed]) -> Self {
-        let mut months: BTreeMap<&str, Vec<(f64, bool)>> = BTreeMap::new();
-        let (mut all, mut left_out) = (Vec::new(), 0);
+        let (mut forecasts, mut left_out) = (Vec::new(), 0);
         for case in cases {
             let Some(realised) = &case.realised else { continue };
             match applicable(case) {
-                Some(forecast) => {
-                    months.entry(&case.month).or_default().push((forecast, realised.stocked_out));
-                    all.push((forecast, realised.stocked_out));
-                }
+                Some(forecast) => forecasts.push((case.month.as_str(), forecast, realised.stocked_out)),
                 None => left_out += 1,
             }
         }
+        Self::of_forecasts(&forecasts, left_out, "realised cases with a forecast of what was done")
+    }
+
+    /// The calibration of probabilities, each with its month and whether it came true; `of` names them in the plural.
+    #[must_use]
+    pub fn of_forecasts(forecasts: &[(&str, f64, bool)], left_out: usize, of: &str) -> Self {
+        let mut months: BTreeMap<&str, Vec<(f64, bool)>> = BTreeMap::new();
+        let mut all = Vec::with_capacity(forecasts.len());
+        for (month, forecast, hit) in forecasts {
+            months.entry(month).or_default().push((*forecast, *hit));
+            all.push((*forecast, *hit));
+        }
         let error = if all.len() < FEWEST {
-            Finding::too_few(all.len(), "realised cases with a forecast of what was done")
+            Finding::too_few(all.len(), of)
         } else {
             let interval = bootstrap(&all, metrics::calibration_error);
             Finding::identified(metrics::calibration_error(&all), interval, all.len())

@@ -36,6 +36,16 @@ impl Served for Model {
         let state: Learned = serde_json::from_str(state).map_err(|error| error.to_string())?;
         self.clone().with_learned(state).map_err(|error| error.to_string())
     }
+
+    fn relearn(&self, cases: &[String]) -> Result<(i64, String), String> {
+        let mut model = self.clone();
+        let mut learnt = 0;
+        for case in cases {
+            let told = serde_json::from_str::<Resolution>(case).ok();
+            learnt += i64::from(told.is_some_and(|told| model.learn(&told.request, &told.outcome).is_ok()));
+        }
+        Ok((learnt, serde_json::to_string(model.learned()).map_err(|error| error.to_string())?))
+    }
 }
 
 /// A case that was looked into: what was known of it, and what it turned out to be.
@@ -59,7 +69,8 @@ pub(crate) struct Lesson {
 /// Tells what a variance turned out to be. The active version learns from it at once: its answers move a little, and
 /// with many cases they follow what was seen more than what was fitted.
 ///
-/// One case is told once, by its idempotency key. A version that is published later begins without lessons.
+/// One case is told once, by its idempotency key. The latest 10,000 are kept: a version that is published later learns
+/// from them when it is first asked, except from those whose class it does not know.
 #[utoipa::path(tag = "inventory-exception", params(IdempotencyKey), request_body = Resolution,
     responses((status = 200, body = Lesson), Problems))]
 #[post("/v1/inventory-exception/resolutions")]
@@ -72,6 +83,8 @@ pub(crate) async fn resolve_inventory_exception(
 ) -> Result<Answer, ApiError> {
     let resolution = body.into_inner();
     let fitted = shelf.fitted(&cx, None).await?;
+    // A version that was just published first learns what others were taught, outside of the transaction below.
+    shelf.model(&cx, None).await?;
     let (actor, told) = (caller.actor(), resolution.clone());
     let answer = command(&cx, &caller, "inventory-exception.resolve", &key, &resolution, |tx| {
         Box::pin(async move {
@@ -85,6 +98,8 @@ pub(crate) async fn resolve_inventory_exception(
             let state = serde_json::to_string(model.learned()).map_err(StoreError::from)?;
             let cases = held.map_or(0, |held| held.cases) + 1;
             learned::keep(tx, Model::NAME, parameters, &State { cases, state }).await?;
+            let body = serde_json::to_string(&told).map_err(StoreError::from)?;
+            learned::keep_resolution(tx, Model::NAME, &actor, &body).await?;
             let facts = &told.request.facts;
             let subject = format!("stock:{}@{}", facts.product, facts.location);
             let details = json!({"class": told.outcome.class, "model": model.reference(), "learned_cases": cases});

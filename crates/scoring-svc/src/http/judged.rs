@@ -32,6 +32,15 @@ pub(crate) trait Served: Judge {
     fn taught(&self, _state: &str) -> Result<Self, String> {
         Err(format!("{} learns from no cases", Self::NAME))
     }
+
+    /// What these resolved cases (JSON, oldest first) teach it: how many of them did, and the JSON of that. A case that
+    /// this version cannot read, or whose class it does not know, teaches it nothing.
+    ///
+    /// # Errors
+    /// When it learns from no cases.
+    fn relearn(&self, _cases: &[String]) -> Result<(i64, String), String> {
+        Err(format!("{} learns from no cases", Self::NAME))
+    }
 }
 
 /// A model some of whose answers are recommendations: those are kept, and an outcome is matched to them later.
@@ -152,10 +161,18 @@ pub(crate) async fn batch<J: Served>(
     version: Version,
     request: BatchRequest<J::Request>,
 ) -> Result<web::Json<BatchReply<J::Answer>>, ApiError> {
+    let model = shelf.model(cx, version.version.as_deref()).await?;
+    each(request, move |raw| judge_raw::<J, _>(raw, |request| model.judge(&request))).await
+}
+
+/// Answers each item of a batch in its place.
+pub(super) async fn each<R, A: Send + 'static>(
+    request: BatchRequest<R>,
+    judge: impl Fn(&RawValue) -> Result<A, Problem> + Send + 'static,
+) -> Result<web::Json<BatchReply<A>>, ApiError> {
     let items = request.items;
     within_limit(items.len())?;
-    let model = shelf.model(cx, version.version.as_deref()).await?;
-    let judge_item = move |raw: &RawValue| match judge_raw(&*model, raw) {
+    let judge_item = move |raw: &RawValue| match judge(raw) {
         Ok(judgement) => BatchItem::Judged(judgement),
         Err(problem) => BatchItem::Refused { problem },
     };
@@ -172,15 +189,19 @@ pub(crate) async fn stream<J: Served>(
     lines: Ndjson,
 ) -> Result<HttpResponse, ApiError> {
     let model: Arc<J> = shelf.model(cx, version.version.as_deref()).await?;
-    Ok(lines.each(move |raw: Box<RawValue>| judge_raw(&*model, &raw)))
+    Ok(lines.each(move |raw: Box<RawValue>| judge_raw::<J, _>(&raw, |request| model.judge(&request))))
 }
 
-fn judge_raw<J: Served>(model: &J, raw: &RawValue) -> Result<J::Answer, Problem> {
+/// Reads one item of many, and judges it without explanation unless it asks for one.
+pub(super) fn judge_raw<J: Served, A>(
+    raw: &RawValue,
+    judge: impl FnOnce(J::Request) -> Result<A, Vec<FieldError>>,
+) -> Result<A, Problem> {
     let mut request = parse_json(raw.get().as_bytes())?;
     if !asks_why(raw.get()) {
         *J::explain(&mut request) = false;
     }
-    model.judge(&request).map_err(|errors| ApiError::invalid(errors).into_problem())
+    judge(request).map_err(|errors| ApiError::invalid(errors).into_problem())
 }
 
 /// Whether `options.explain` is true in a request that has been read already: there its absence means yes.

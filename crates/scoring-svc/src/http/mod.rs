@@ -1,6 +1,8 @@
 //! The HTTP surface, one file per resource.
 
 mod allocation;
+mod deliveries;
+mod demand_series;
 mod demand_signal;
 mod inventory_exception;
 mod judged;
@@ -57,9 +59,14 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(demand_signal::score_demand_hours)
         .service(demand_signal::batch_demand_hours)
         .service(demand_signal::stream_demand_hours)
+        .service(demand_series::observe_demand)
+        .service(demand_series::get_demand_series)
         .service(supplier_risk::score_supplier_risk)
         .service(supplier_risk::batch_supplier_risk)
         .service(supplier_risk::stream_supplier_risk)
+        .service(deliveries::tell_deliveries)
+        .service(deliveries::get_delivery)
+        .service(deliveries::get_supplier)
         .service(supplier_risk::score_shipment_risk)
         .service(supplier_risk::batch_shipment_risk)
         .service(supplier_risk::stream_shipment_risk)
@@ -71,6 +78,7 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(allocation::score_allocation)
         .service(allocation::batch_allocation)
         .service(allocation::stream_allocation)
+        .service(allocation::keep_allocation_plan)
         .service(models::list_models)
         .service(models::list_versions)
         .service(models::get_version)

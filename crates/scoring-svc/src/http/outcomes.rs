@@ -3,12 +3,17 @@
 use actix_web::{get, post, web};
 use chassis::prelude::*;
 use contracts::{LocationId, ProductId};
-use models::outcomes::Report;
+use models::{
+    Judge,
+    outcomes::{Calibration, Report},
+    supplier_risk::purchase,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{ReadRecommendations, RecordOutcomes};
+use super::{ReadRecommendations, RecordOutcomes, supplier_risk::utc_day};
 use crate::store::{
+    deliveries,
     outcomes::{self, Outcome, Recorded, Wanted},
     recommendations,
 };
@@ -150,6 +155,10 @@ pub(crate) struct ReportReply {
     to: Timestamp,
     #[serde(flatten)]
     report: Report,
+    /// Kept judgements of order lines whose day has passed, against what was told of their deliveries; absent with a
+    /// product, a location or another model asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late_deliveries: Option<Calibration>,
 }
 
 /// How recommendations turned out: service level, haste, ageing, time to resolution, calibration month by month, and
@@ -178,6 +187,10 @@ pub(crate) async fn report_outcomes(
     if from >= to {
         return Err(ApiError::invalid_field("query:from", format!("must be before {to}")));
     }
+    let supplier_risk = name.is_none_or(|(name, _)| name == purchase::Model::NAME);
+    let of_lines = supplier_risk && filter.product.is_none() && filter.location.is_none();
+    let late_deliveries =
+        if of_lines { Some(late_deliveries(&cx, (from, to), filter.model.as_deref()).await?) } else { None };
     let wanted = Wanted { from, to, product: filter.product, location: filter.location, model: filter.model };
     let cases = outcomes::closed(&mut *cx.store().read().await?, &wanted, now, MOST_CASES).await?;
     if cases.len() > MOST_CASES as usize {
@@ -185,5 +198,20 @@ pub(crate) async fn report_outcomes(
         return Err(ApiError::bad_parameter("query:from", detail));
     }
     let report = web::block(move || Report::of(&cases)).await.map_err(ApiError::internal)?;
-    Ok(web::Json(ReportReply { from, to, report }))
+    Ok(web::Json(ReportReply { from, to, report, late_deliveries }))
+}
+
+async fn late_deliveries(cx: &Cx, time: (Timestamp, Timestamp), model: Option<&str>) -> Result<Calibration, ApiError> {
+    let today = utc_day(cx.clock().now());
+    let measured = deliveries::measured(&mut *cx.store().read().await?, time, model, today, MOST_CASES).await?;
+    if measured.len() > MOST_CASES as usize {
+        let detail = format!("more than {MOST_CASES} lines were judged in this time; ask for less of it");
+        return Err(ApiError::bad_parameter("query:from", detail));
+    }
+    let calibration = move || {
+        let known = measured.iter().filter_map(|one| Some((one.month.as_str(), one.probability, one.late?)));
+        let known: Vec<_> = known.collect();
+        Calibration::of_forecasts(&known, measured.len() - known.len(), "judged lines whose delivery is known")
+    };
+    web::block(calibration).await.map_err(ApiError::internal)
 }

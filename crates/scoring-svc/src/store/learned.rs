@@ -1,7 +1,10 @@
-//! What models have learnt from resolved cases.
+//! What models have learnt from resolved cases, and the cases.
 
 use chassis::prelude::*;
 use sqlx::AnyConnection;
+
+/// Most resolved cases that are kept for versions to come: the latest.
+pub(crate) const MOST_RESOLUTIONS: i64 = 10_000;
 
 /// A state, and how many cases are in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,13 +14,13 @@ pub(crate) struct State {
     pub state: String,
 }
 
-/// `None` before the first case.
+/// `None` before anything was learnt with these parameters.
 pub(crate) async fn find(
     conn: &mut AnyConnection,
     model: &str,
     parameters: &Digest,
 ) -> Result<Option<State>, StoreError> {
-    let select = "SELECT cases, state FROM learned WHERE model = $1 AND parameters = $2 AND cases > 0";
+    let select = "SELECT cases, state FROM learned WHERE model = $1 AND parameters = $2 AND state <> ''";
     let row: Option<(i64, String)> =
         sqlx::query_as(select).bind(model).bind(parameters.as_str()).fetch_optional(conn).await?;
     Ok(row.map(|(cases, state)| State { cases, state }))
@@ -35,7 +38,7 @@ pub(crate) async fn hold(tx: &mut Tx, model: &str, parameters: &Digest) -> Resul
     );
     let (cases, state): (i64, String) =
         sqlx::query_as(select).bind(model).bind(parameters.as_str()).fetch_one(tx.conn()).await?;
-    Ok((cases > 0).then_some(State { cases, state }))
+    Ok((!state.is_empty()).then_some(State { cases, state }))
 }
 
 /// Writes a state that was held.
@@ -50,4 +53,28 @@ pub(crate) async fn keep(tx: &mut Tx, model: &str, parameters: &Digest, new: &St
         .execute(tx.conn())
         .await?;
     Ok(())
+}
+
+/// Keeps a resolved case; beyond [`MOST_RESOLUTIONS`] the oldest goes.
+pub(crate) async fn keep_resolution(tx: &mut Tx, model: &str, actor: &str, body: &str) -> Result<(), StoreError> {
+    let (id, now) = (tx.new_id().to_string(), micros(tx.now()));
+    sqlx::query("INSERT INTO resolutions (id, model, body, told_by, told_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(id)
+        .bind(model)
+        .bind(body)
+        .bind(actor)
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    let oldest = "DELETE FROM resolutions WHERE model = $1 AND id < \
+                  (SELECT id FROM resolutions WHERE model = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+    sqlx::query(oldest).bind(model).bind(MOST_RESOLUTIONS - 1).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// The resolved cases that are kept, oldest first, at most `limit`.
+pub(crate) async fn resolutions(conn: &mut AnyConnection, model: &str, limit: i64) -> Result<Vec<String>, StoreError> {
+    let select = "SELECT body FROM resolutions WHERE model = $1 ORDER BY id LIMIT $2";
+    let rows: Vec<(String,)> = sqlx::query_as(select).bind(model).bind(limit).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(body,)| body).collect())
 }

@@ -89,3 +89,39 @@ async fn a_case_that_teaches_nothing_is_refused_by_its_field() {
     }
     assert_eq!(judged(&scoring).await.1, 0);
 }
+
+async fn next_version_learns(scoring: &Scoring) {
+    let damaged = json!({"request": request(), "outcome": {"class": "damage"}});
+    for key in ["case-1", "case-2", "case-3"] {
+        assert_eq!(resolve(scoring, key, &damaged).await.0, StatusCode::OK);
+    }
+    let (taught, _) = judged(scoring).await;
+    let (_, shipped) = scoring.get("/v1/models/inventory-exception/versions/1").await;
+    let mut parameters = shipped["parameters"].clone();
+    parameters["version"] = json!("2");
+    let body =
+        json!({"parameters": parameters, "cases": [damaged], "force": true, "reason": "the same under another name"});
+    let (status, published) = scoring.operate("/v1/models/inventory-exception/versions", &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{published}");
+    let (next, cases) = judged(scoring).await;
+    assert_eq!((next, cases), (taught, json!(3)), "the same parameters taught the same cases say the same");
+    let (status, lesson) = resolve(scoring, "case-4", &damaged).await;
+    assert_eq!((status, &lesson["learned_cases"]), (StatusCode::OK, &json!(4)), "{lesson}");
+    assert_eq!(lesson["model"]["version"], "2");
+    let (_, leaves) = scoring.get("/v1/audit?subject=model:inventory-exception@2").await;
+    let relearned = leaves["items"].as_array().unwrap().iter().filter(|leaf| leaf["verb"] == "model.relearned");
+    assert_eq!(relearned.count(), 1, "{leaves}");
+}
+
+#[actix_web::test]
+async fn a_version_published_later_learns_the_cases_that_are_kept() {
+    next_version_learns(&Scoring::start().await).await;
+}
+
+#[actix_web::test]
+async fn a_version_published_later_learns_on_postgresql_too() {
+    testkit::require!(Postgres);
+    let postgres = Postgres::start().await.unwrap();
+    let store = format!("url: '{}'", postgres.create_database("relearned").await.unwrap());
+    next_version_learns(&Scoring::start_on(&store).await).await;
+}

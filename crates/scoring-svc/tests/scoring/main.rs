@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "clippy excuses the tests themselves, but not what they share")]
 
 mod bed;
+mod history;
 mod judged;
 mod lessons;
 mod outcomes;
+mod series;
 mod summaries;
 mod versions;

@@ -143,3 +143,66 @@ async fn a_report_is_the_same_on_postgresql() {
     let database = postgres.create_database("outcomes").await.unwrap();
     report_of_eight(&Scoring::start_on(&format!("url: '{database}'")).await).await;
 }
+
+/// One shop with plenty, and two that will sell out.
+fn shortage() -> Value {
+    let sells = |mean: f64| json!({"forecast": {"mean": mean, "variance": mean}});
+    json!({"product": "SKU-1", "as_of": "2026-11-23T07:00:00Z", "currency": "EUR",
+        "locations": [{"location": "dc-1", "on_hand": 90, "demand": sells(2.0)},
+            {"location": "store-1", "on_hand": 0, "demand": sells(8.0)},
+            {"location": "store-2", "on_hand": 1, "demand": sells(9.0)}],
+        "lanes": [{"from": 0, "to": 1, "unit_cost": 1.0, "capacity": 20}, {"from": 0, "to": 2, "unit_cost": 1.0, "capacity": 20}]})
+}
+
+async fn plan(scoring: &Scoring, key: &str, body: &Value) -> (StatusCode, Value) {
+    let post = scoring.request(reqwest::Method::POST, "/v1/allocation/plans").header("idempotency-key", key);
+    crate::bed::answer(post.json(body)).await
+}
+
+async fn transfers_are_closed(scoring: &Scoring) {
+    let (status, planned) = plan(scoring, "shortage-1", &shortage()).await;
+    assert_eq!(status, StatusCode::OK, "{planned}");
+    let ids = planned["recommendation_ids"].as_array().unwrap();
+    let transfers = planned["transfers"].as_array().unwrap();
+    assert_eq!((ids.len(), transfers.len()), (2, 2), "{planned}");
+    assert_eq!(plan(scoring, "shortage-1", &shortage()).await.1, planned, "a repeat gets the first answer");
+    for (id, transfer) in ids.iter().zip(transfers) {
+        let id = id.as_str().unwrap();
+        let (_, kept) = scoring.get(&format!("/v1/recommendations/{id}")).await;
+        assert_eq!((&kept["location"], &kept["action"]), (&transfer["to"], &json!("transfer")), "{kept}");
+        assert_eq!(&kept["answer"]["transfer"], transfer);
+        let quantity = transfer["quantity"].as_f64().unwrap();
+        for (minute, stage) in [(1, approved(quantity)), (2, executed(quantity)), (3, realised(false))] {
+            let (status, told) = scoring.post("/v1/outcomes", &outcome(id, minute, &stage)).await;
+            assert_eq!(status, StatusCode::CREATED, "{told}");
+        }
+    }
+    let (_, report) = scoring
+        .get("/v1/outcomes/report?from=2026-11-23T00:00:00Z&to=2026-11-24T00:00:00Z&model=allocation-support")
+        .await;
+    assert_eq!((&report["recommendations"], &report["realised"]), (&json!(2), &json!(2)), "{report}");
+    let month = &report["calibration"]["months"][0];
+    let risk = transfers.iter().map(|one| one["receiver_risk_after"].as_f64().unwrap()).sum::<f64>() / 2.0;
+    assert!((month["forecast"].as_f64().unwrap() - risk).abs() < 1e-9, "{report}");
+
+    let mut unnamed = shortage();
+    unnamed.as_object_mut().unwrap().remove("product");
+    let (status, problem) = plan(scoring, "shortage-2", &unnamed).await;
+    assert_eq!((status.as_u16(), &problem["errors"][0]["pointer"]), (422, &json!("/product")), "{problem}");
+    let mut elsewhere = shortage();
+    elsewhere["locations"][2]["location"] = json!("store-3");
+    assert_eq!(plan(scoring, "shortage-1", &elsewhere).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn transfers_of_a_plan_are_closed_like_any_recommendation() {
+    transfers_are_closed(&Scoring::start().await).await;
+}
+
+#[tokio::test]
+async fn transfers_of_a_plan_are_closed_on_postgresql_too() {
+    testkit::require!(Postgres);
+    let postgres = testkit::Postgres::start().await.unwrap();
+    let database = postgres.create_database("plans").await.unwrap();
+    transfers_are_closed(&Scoring::start_on(&format!("url: '{database}'")).await).await;
+}

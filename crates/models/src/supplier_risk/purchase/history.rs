@@ -36,9 +36,9 @@ struct Open {
 /// A tally as it was on its last change.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Faded {
-    day: Date,
-    tally: Tally,
+pub(super) struct Faded {
+    pub(super) day: Date,
+    pub(super) tally: Tally,
 }
 
 /// What is learnt of one line, as a change to the tallies of its circles.
@@ -120,7 +120,7 @@ impl History {
 }
 
 /// Names of the circles of a line, widest first. Whatever a name does not know (no mode, no account) is a circle too.
-fn keys(line: &Line) -> [String; 8] {
+pub(super) fn keys(line: &Line) -> [String; 8] {
     // No name holds this separator of ASCII, made for the purpose.
     let key = |parts: &[&str]| parts.join("\u{1f}");
     let Line { channel, mode, destination, account, .. } = line;
@@ -138,13 +138,13 @@ fn keys(line: &Line) -> [String; 8] {
 }
 
 /// Weight left after some days.
-fn left(from: Date, to: Date, half_life: f64) -> f64 {
+pub(super) fn left(from: Date, to: Date, half_life: f64) -> f64 {
     (-(days(from, to).max(0) as f64) / half_life).exp2()
 }
 
 impl Faded {
     /// The same tally on a later day.
-    fn on(self, day: Date, memory: &Memory) -> Self {
+    pub(super) fn on(self, day: Date, memory: &Memory) -> Self {
         let recent = left(self.day, day, memory.recent_half_life_days);
         let long = left(self.day, day, memory.long_half_life_days);
         let Tally { recent: r, long: l, days_late, received_late } = self.tally;
@@ -184,7 +184,7 @@ impl Tally {
     }
 
     /// To thousandths of a line: finer is noise, and requests stay short.
-    fn rounded(self) -> Self {
+    pub(super) fn rounded(self) -> Self {
         let round = |value: f64| (value * 1000.0).round() / 1000.0;
         let counts = |counts: Counts| Counts { lines: round(counts.lines), late: round(counts.late) };
         Self {

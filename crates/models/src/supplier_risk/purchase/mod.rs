@@ -1,7 +1,7 @@
 //! Purchase lines: how likely a line is received after its promise, from how comparable lines fared.
 //!
-//! [`History`] collects outcomes as they become known; what it knows of comparable lines travels in the request as
-//! [`Evidence`], so that an answer depends on nothing but its request. `shrinkage` turns it into a late rate and a mean
+//! [`History`] collects outcomes as they become known, [`Timeline`] looks back at any day; what they know of comparable
+//! lines travels in the request as [`Evidence`], so that an answer depends on nothing but its request. `shrinkage` turns it into a late rate and a mean
 //! delay, `delivery` into a distribution of the receipt day, `explain` says why.
 
 mod delivery;
@@ -10,6 +10,7 @@ mod history;
 mod learn;
 mod parameters;
 mod shrinkage;
+mod timeline;
 mod types;
 
 use contracts::{Digest, FieldError, Money};
@@ -23,6 +24,7 @@ use self::{
 pub use self::{
     history::History,
     parameters::{DelayParameters, Memory, Parameters, Shrinkage},
+    timeline::{End, Telling, Timeline},
     types::{Answer, Assessment, Counts, Delay, Evidence, Line, Options, Outcome, Request, Tally},
 };
 use crate::{Case, FitError, Judge, Missing, ModelRef, ParameterError, Score, judge, metrics::Figures};
