@@ -5,7 +5,7 @@ use testkit::Postgres;
 
 use crate::{
     bed::{Bed, Setting},
-    facts::OBSERVED,
+    facts::{BESIDE_SALES, OBSERVED},
     inbound::on_its_way,
 };
 
@@ -23,9 +23,9 @@ async fn postgresql_tells_the_same_and_drafts_the_same_as_sqlite() {
     let on_sqlite = Bed::with(setting()).await;
     let mut told = Vec::new();
     for bed in [&on_postgres, &on_sqlite] {
-        let answers = bed.observe(OBSERVED).await;
+        let answers = bed.observe(&[OBSERVED, BESIDE_SALES].concat()).await;
         assert!(answers.iter().all(|answer| answer["accepted"] == true), "{answers:?}");
-        let observed = bed.facts("SKU-1", "a").await.hash;
+        let observed = (bed.facts("SKU-1", "a").await.hash, bed.facts("SKU-2", "z").await.hash);
         let places = ["a", "b"].map(|place| format!("/facts/SKU-1/{place}"));
         assert_eq!(bed.get_as("manager", &places[0]).await.0, 200, "store a lies in the north");
         assert_eq!(bed.get_as("manager", &places[1]).await.0, 403);
