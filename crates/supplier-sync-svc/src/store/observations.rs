@@ -10,8 +10,8 @@ use crate::rules::{
     history::day_number,
     level::Sight,
     observation::{
-        DaySold, HolidayTold, LaneSeen, LeadTimePromised, LeadTimeSeen, LocationSeen, Observation, ProductSeen, PromotionPlanned,
-        ReceiptAhead, StockSeen,
+        DaySold, HolidayTold, LaneSeen, LeadTimePromised, LeadTimeSeen, LocationSeen, Observation, ProductSeen,
+        PromotionPlanned, ReceiptAhead, StockSeen,
     },
 };
 
