@@ -25,7 +25,7 @@ pub use self::{
     erp::{Erp, RealOdoo},
     fleet::{Fleet, Name, Peers, Secrets, Shape, Who},
     gateway::{Exchange, Gateway},
-    scene::{Article, DONOR_ABROAD, DONOR_NEAR, STORE},
+    scene::{Article, DONOR_ABROAD, DONOR_NEAR, SECOND_STORE, STORE},
     trail::{Leaf, Trail},
 };
 
@@ -40,8 +40,11 @@ pub struct Twist {
     pub real_odoo: bool,
     /// What n8n's Wait nodes wait instead of minutes.
     pub n8n_minutes: Option<&'static str>,
-    /// How many seconds apart the demand watch looks, instead of every morning, and then at five articles a page.
+    /// How many seconds apart the workflows run that run by the clock, instead of every morning or hour, and then with
+    /// pages of five.
     pub watch_seconds: Option<u32>,
+    /// Scarce stock is shared out by the clock, instead of a triage of each fall.
+    pub allocation: bool,
 }
 
 /// The whole ground. Its servers end with the test process.

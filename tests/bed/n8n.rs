@@ -24,23 +24,27 @@ fn shipped(name: &str) -> Result<Value> {
 }
 
 fn workflows(base_url: &str, twist: &Twist) -> Result<Vec<Value>> {
-    let files = ["error-handler.json", "approve-and-wait.json", "low-stock-triage.json", "demand-watch.json"];
-    let adapted = |file| {
+    const EVENTS: [&str; 3] = ["approve-and-wait.json", "low-stock-triage.json", "demand-watch.json"];
+    // Both look after what is short: on one ground each would find the other's cases asked already.
+    const ALLOCATION: [&str; 2] = ["constrained-allocation.json", "transfer-decided.json"];
+    let files = if twist.allocation { &ALLOCATION[..] } else { &EVENTS[..] };
+    let adapted = |file: &&str| {
         let workflow = with_minutes(with_base_url(shipped(file)?, base_url), twist.n8n_minutes);
-        Ok(with_watch(workflow, twist.watch_seconds))
+        Ok(with_schedule(workflow, twist.watch_seconds))
     };
-    files.into_iter().map(adapted).collect()
+    ["error-handler.json"].iter().chain(files).map(adapted).collect()
 }
 
-/// Lets the watch look more often, and turn pages.
-fn with_watch(mut workflow: Value, seconds: Option<u32>) -> Value {
+/// Lets what runs by the clock run more often, and turn pages.
+fn with_schedule(mut workflow: Value, seconds: Option<u32>) -> Value {
     let nodes = workflow["nodes"].as_array_mut().into_iter().flatten();
     for (node, seconds) in nodes.zip(seconds.into_iter().cycle()) {
         if node["type"] == "n8n-nodes-base.scheduleTrigger" {
             node["parameters"]["rule"] = json!({"interval": [{"field": "seconds", "secondsInterval": seconds}]});
         }
         let parameters = node["parameters"]["queryParameters"]["parameters"].as_array_mut().into_iter().flatten();
-        for limit in parameters.filter(|one| one["name"] == "limit") {
+        // Only a node that turns pages: the others take one as long as it is.
+        for limit in parameters.filter(|one| one["name"] == "limit" && one["value"] != "500") {
             limit["value"] = json!("5");
         }
     }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub const STORE: &str = "N1";
 /// In the same region.
 pub const DONOR_NEAR: &str = "N2";
+/// In the same region too; exists where an article has some there.
+pub const SECOND_STORE: &str = "N3";
 /// In the region south.
 pub const DONOR_ABROAD: &str = "S1";
 
@@ -38,6 +40,11 @@ impl Shop {
         &self.0
     }
 
+    /// Only where an article lies there: nothing else is told of it.
+    fn has_second_store(&self) -> bool {
+        self.0.iter().flat_map(|article| article.donors).any(|(at, _)| *at == SECOND_STORE)
+    }
+
     /// In a replayed Odoo, which numbers records in the order in which they are made.
     pub(super) fn replayed_id(&self, sku: &str) -> usize {
         self.0.iter().position(|article| article.sku == sku).map_or(0, |at| at + 1)
@@ -52,16 +59,23 @@ impl Shop {
             stock.extend(donors.iter().map(|(at, units)| json!({"sku": sku, "warehouse": at, "on_hand": units})));
             rules.push(json!({"sku": sku, "warehouse": STORE, "min": REORDER_POINT, "max": PLENTY}));
         }
-        let warehouses = json!([
-            {"code": STORE, "name": "North 1"}, {"code": DONOR_NEAR, "name": "North 2"}, {"code": DONOR_ABROAD, "name": "South 1"}
-        ]);
+        let mut warehouses = vec![
+            json!({"code": STORE, "name": "North 1"}),
+            json!({"code": DONOR_NEAR, "name": "North 2"}),
+            json!({"code": DONOR_ABROAD, "name": "South 1"}),
+        ];
+        if self.has_second_store() {
+            warehouses.push(json!({"code": SECOND_STORE, "name": "North 3"}));
+        }
         json!({"currency": "EUR", "products": products, "warehouses": warehouses, "stock": stock, "orderpoints": rules})
     }
 
     /// What tills and the planning system know: places, sales of two months, lead times.
     pub(super) fn observations(&self, now: Timestamp) -> Result<String> {
         let place = |id: &str, region: &str| json!({"kind": "location", "location": id, "region": region, "time_zone": "Europe/Berlin"});
+        let second = self.has_second_store().then(|| place(SECOND_STORE, "north"));
         let mut lines = vec![place(STORE, "north"), place(DONOR_NEAR, "north"), place(DONOR_ABROAD, "south")];
+        lines.extend(second);
         let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
         for Article { sku, donors, .. } in &self.0 {
             for back in 1..=DAYS {

@@ -7,7 +7,7 @@ use steward_e2e::bed::{Article, Bed, DONOR_ABROAD, DONOR_NEAR, Twist};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 /// Every case has articles of its own, so that cases do not meet.
-const ARTICLES: [Article; 11] = [
+const ARTICLES: [Article; 12] = [
     // So little that the store stays short.
     article("HAPPY", "Dairy", &[(DONOR_ABROAD, 60.0)]),
     article("REJECT", "Dairy", ABROAD),
@@ -20,6 +20,7 @@ const ARTICLES: [Article; 11] = [
     article("OUTAGE", "Dairy", ABROAD),
     article("DRIFT", "Dairy", ABROAD),
     article("SPIKE", "Dairy", &[]),
+    article("PROMOTED", "Dairy", &[]),
 ];
 const ABROAD: &[(&str, f64)] = &[(DONOR_ABROAD, 300.0)];
 

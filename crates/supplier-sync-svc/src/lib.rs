@@ -41,7 +41,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "Supplier sync",
         "The border to Odoo: stock read back from hints, facts for models and approvers, transfers drafted with a grant.",
     )
-    .migrations(chassis::migrations!("0101_supply"))
+    .migrations(chassis::migrations!("0101_supply", "0102_told_beside_sales", "0103_shortages"))
     .routes(move |service: &mut ServiceConfig| {
         service.app_data(shared.clone());
         http::routes(service);

@@ -74,10 +74,8 @@ pub(super) fn response_fields(shipment: &Shipment, node: Node<'_>) -> BTreeSet<S
 /// The fields of the elements of a list in those bodies.
 pub(super) fn element_fields(shipment: &Shipment, node: Node<'_>, list: &str) -> BTreeSet<String> {
     let Ok(operation) = operation(shipment, node) else { return BTreeSet::new() };
-    let document = operation.document;
     let schema = &operation.json["responses"]["200"]["content"]["application/json"]["schema"];
-    let referred = schema["$ref"].as_str().and_then(|at| document.pointer(at.trim_start_matches('#')));
-    flow::properties(document, &referred.unwrap_or(schema)["properties"][list]["items"])
+    flow::element_properties(operation.document, schema, list)
 }
 
 pub(super) fn calls_fit_the_documents(shipment: &Shipment) -> Vec<String> {

@@ -11,6 +11,7 @@ type Case = (&'static str, &'static str, &'static str, Value, &'static str);
 const TRIAGE: &str = "low-stock-triage.json";
 const APPROVE: &str = "approve-and-wait.json";
 const ERRORS: &str = "error-handler.json";
+const ALLOCATION: &str = "constrained-allocation.json";
 
 fn set(target: &mut Value, pointer: &str, value: Value) {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
@@ -152,6 +153,7 @@ fn expressions() {
             json!("={{ $json.stat }}"),
             "reads \"stat\"",
         ),
+        (ALLOCATION, "Ask for approval", KEY, json!("={{ $json.lanes }}"), "reads \"lanes\" of what comes in"),
         (TRIAGE, "Transfer refused", "/parameters/jsonBody", send("details: $json.error"), "reads \"error\" of $json"),
         (TRIAGE, "Transfer refused", "/parameters/jsonBody", send("details: $json"), "reads \"all\" of $json"),
     ]);

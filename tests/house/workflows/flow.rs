@@ -164,15 +164,26 @@ pub(super) fn nothing_reads_the_environment(shipment: &Shipment) -> Vec<String> 
 
 /// Properties of a schema, through references and alternatives.
 pub(super) fn properties(document: &Value, schema: &Value) -> Fields {
-    let (mut fields, mut left, mut steps) = (Fields::new(), vec![schema], 0);
+    let parts = parts(document, schema).into_iter();
+    parts.flat_map(|part| part["properties"].as_object().into_iter().flatten()).map(|(name, _)| name.clone()).collect()
+}
+
+/// Properties of the elements of a list that some alternative of the schema has.
+pub(super) fn element_properties(document: &Value, schema: &Value, list: &str) -> Fields {
+    let lists = parts(document, schema).into_iter().map(|part| &part["properties"][list]["items"]);
+    lists.flat_map(|elements| properties(document, elements)).collect()
+}
+
+/// Everything that a schema says of an object itself, each part without the others.
+fn parts<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let (mut parts, mut left) = (Vec::new(), vec![schema]);
     while let Some(schema) = left.pop() {
-        steps += 1;
-        assert!(steps < 1000, "the schema refers to itself at its top level");
-        fields.extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+        assert!(parts.len() < 1000, "the schema refers to itself at its top level");
+        parts.push(schema);
         for word in ["allOf", "oneOf", "anyOf"] {
             left.extend(schema[word].as_array().into_iter().flatten());
         }
         left.extend(schema["$ref"].as_str().and_then(|at| document.pointer(at.trim_start_matches('#'))));
     }
-    fields
+    parts
 }

@@ -4,6 +4,7 @@ mod facts;
 mod hooks;
 mod observations;
 mod scope;
+mod shortages;
 mod transfers;
 mod xref;
 
@@ -16,6 +17,7 @@ pub(crate) fn routes(service: &mut ServiceConfig<'_>) {
         .service(facts::list_sold)
         .service(facts::get_facts)
         .service(facts::get_facts_batch)
+        .service(shortages::list_shortages)
         .service(transfers::post_transfer)
         .service(xref::list_xref_conflicts);
 }

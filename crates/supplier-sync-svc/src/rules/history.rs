@@ -1,5 +1,7 @@
 //! Daily history without gaps, from rows that have some.
 
+use std::{collections::BTreeMap, ops::Range};
+
 use contracts::facts::DailyDemand;
 use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
@@ -18,6 +20,25 @@ pub(crate) struct SoldDay {
     pub units: f64,
     pub out_of_stock: f64,
     pub promotion: bool,
+    /// 1 = regular price.
+    pub price_share: f64,
+    pub advertised: bool,
+}
+
+impl SoldDay {
+    /// A day nobody told of.
+    fn nothing() -> Self {
+        Self { day: 0, units: 0.0, out_of_stock: 0.0, promotion: false, price_share: 1.0, advertised: false }
+    }
+}
+
+/// A promotion to come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct PlannedDay {
+    /// Since 1970-01-01.
+    pub day: i64,
+    pub price_share: f64,
+    pub advertised: bool,
 }
 
 /// The number under which the store keeps a day.
@@ -41,25 +62,55 @@ pub(crate) fn day_at(instant: Timestamp, zone: Option<&str>) -> Date {
 
 /// One element per day from the first told to the last. A day nobody told of is a day without sales, not one out of
 /// stock: tills send what was sold. `sold` and `planned` are sorted by day; without sales the history starts `today`.
-pub(crate) fn dense(sold: &[SoldDay], planned: &[i64], today: i64) -> DailyDemand {
+/// `calendar` says of days that are not as the week says whether they are holidays.
+pub(crate) fn dense(
+    sold: &[SoldDay],
+    planned: &[PlannedDay],
+    calendar: &BTreeMap<i64, bool>,
+    today: i64,
+) -> DailyDemand {
     let first = sold.first().map_or(today, |sold| sold.day);
     let length = sold.last().map_or(0, |last| usize::try_from(last.day - first + 1).unwrap_or(0));
-    let (mut units, mut out_of_stock, mut promotion) = (vec![0.0; length], vec![0.0; length], vec![false; length]);
+    let mut days = vec![SoldDay::nothing(); length];
     for sold in sold {
-        let index = usize::try_from(sold.day - first).unwrap_or(0);
-        (units[index], out_of_stock[index], promotion[index]) = (sold.units, sold.out_of_stock, sold.promotion);
+        days[usize::try_from(sold.day - first).unwrap_or(0)] = *sold;
     }
     let next = first + i64::try_from(length).unwrap_or(0);
-    let ahead = |day: &i64| (next..next + AHEAD_DAYS).contains(day);
-    let last_ahead = planned.iter().copied().rfind(ahead).unwrap_or(next - 1);
+    let end = next + AHEAD_DAYS;
+    let planned: BTreeMap<i64, &PlannedDay> =
+        planned.iter().filter(|plan| (next..end).contains(&plan.day)).map(|plan| (plan.day, plan)).collect();
+    let ahead = next..planned.keys().next_back().map_or(next, |last| last + 1);
+    let last_holiday = calendar.range(next..end).next_back().map_or(next, |(day, _)| day + 1);
+    let plan = |day: i64| planned.get(&day);
     DailyDemand {
         first_day: day_of(first),
-        units,
-        out_of_stock: if out_of_stock.iter().any(|share| *share > 0.0) { out_of_stock } else { Vec::new() },
-        promotion: if promotion.contains(&true) { promotion } else { Vec::new() },
-        promotion_ahead: (next..=last_ahead).map(|day| planned.contains(&day)).collect(),
+        units: days.iter().map(|day| day.units).collect(),
+        out_of_stock: unless_all(0.0, days.iter().map(|day| day.out_of_stock)),
+        promotion: unless_all(false, days.iter().map(|day| day.promotion)),
+        advertised: unless_all(false, days.iter().map(|day| day.advertised)),
+        price_share: unless_all(1.0, days.iter().map(|day| day.price_share)),
+        holiday: holidays(first..next, calendar),
+        promotion_ahead: ahead.clone().map(|day| plan(day).is_some()).collect(),
+        advertised_ahead: unless_all(false, ahead.clone().map(|day| plan(day).is_some_and(|plan| plan.advertised))),
+        price_share_ahead: unless_all(1.0, ahead.map(|day| plan(day).map_or(1.0, |plan| plan.price_share))),
+        holiday_ahead: holidays(next..last_holiday, calendar),
         ..DailyDemand::default()
     }
+}
+
+/// Empty when every day is as usual, which is what an empty list says.
+fn unless_all<T: PartialEq>(usual: T, days: impl Iterator<Item = T>) -> Vec<T> {
+    let days: Vec<T> = days.collect();
+    if days.iter().all(|day| *day == usual) { Vec::new() } else { days }
+}
+
+/// Who is off work on these days, Saturdays and Sundays among them; empty when no day is told to be otherwise.
+fn holidays(days: Range<i64>, calendar: &BTreeMap<i64, bool>) -> Vec<bool> {
+    if calendar.range(days.clone()).next().is_none() {
+        return Vec::new();
+    }
+    let weekend = |day: i64| day_of(day).weekday().to_monday_zero_offset() >= 5;
+    days.map(|day| calendar.get(&day).copied().unwrap_or_else(|| weekend(day))).collect()
 }
 
 #[cfg(test)]
@@ -68,29 +119,56 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn gaps_are_days_without_sales_and_not_out_of_stock() {
-        let day = |day, units| SoldDay { day, units, out_of_stock: 0.0, promotion: false };
-        let demand = dense(&[day(10, 3.0), day(13, 2.0)], &[12, 14, 16], 20);
-        assert_eq!(demand.first_day, day_of(10));
-        assert_eq!(demand.units, [3.0, 0.0, 0.0, 2.0]);
-        assert!(demand.out_of_stock.is_empty() && demand.promotion.is_empty());
-        assert_eq!(demand.promotion_ahead, [true, false, true], "only what lies after the last day");
+    fn told(day: i64, units: f64) -> SoldDay {
+        SoldDay { day, units, ..SoldDay::nothing() }
+    }
+
+    fn planned(days: &[i64]) -> Vec<PlannedDay> {
+        days.iter().map(|day| PlannedDay { day: *day, price_share: 1.0, advertised: false }).collect()
     }
 
     #[test]
-    fn flags_are_carried_for_all_days_once_one_has_them() {
+    fn gaps_are_days_without_sales_and_not_out_of_stock() {
+        let demand = dense(&[told(10, 3.0), told(13, 2.0)], &planned(&[12, 14, 16]), &BTreeMap::new(), 20);
+        let expected = DailyDemand {
+            first_day: day_of(10),
+            units: vec![3.0, 0.0, 0.0, 2.0],
+            // Only what lies after the last day.
+            promotion_ahead: vec![true, false, true],
+            ..DailyDemand::default()
+        };
+        assert_eq!(demand, expected);
+    }
+
+    #[test]
+    fn what_one_day_has_is_carried_for_all_days() {
         let sold = [
-            SoldDay { day: 1, units: 0.0, out_of_stock: 0.5, promotion: false },
-            SoldDay { day: 2, units: 9.0, out_of_stock: 0.0, promotion: true },
+            SoldDay { out_of_stock: 0.5, ..told(1, 0.0) },
+            SoldDay { promotion: true, advertised: true, price_share: 0.7, ..told(2, 9.0) },
         ];
-        let demand = dense(&sold, &[], 0);
+        let plan = PlannedDay { day: 4, price_share: 0.8, advertised: true };
+        let demand = dense(&sold, &[plan], &BTreeMap::new(), 0);
         assert_eq!((demand.out_of_stock, demand.promotion), (vec![0.5, 0.0], vec![false, true]));
+        assert_eq!((demand.advertised, demand.price_share), (vec![false, true], vec![1.0, 0.7]));
+        assert_eq!((demand.promotion_ahead, demand.advertised_ahead), (vec![false, true], vec![false, true]));
+        assert_eq!(demand.price_share_ahead, [1.0, 0.8]);
+    }
+
+    #[test]
+    fn a_told_holiday_is_carried_among_the_weekends_around_it() {
+        // 2026-11-19 is a Thursday. The Saturday is a working day, and the Monday after the last sales a holiday.
+        let thursday = day_number(Date::constant(2026, 11, 19));
+        let sold: Vec<SoldDay> = (0..4).map(|day| told(thursday + day, 1.0)).collect();
+        let calendar = BTreeMap::from([(thursday + 2, false), (thursday + 4, true), (thursday + 400, true)]);
+        let demand = dense(&sold, &[], &calendar, 0);
+        assert_eq!((demand.holiday, demand.holiday_ahead), (vec![false, false, false, true], vec![true]));
+        let demand = dense(&sold, &[], &BTreeMap::from([(thursday + 400, true)]), 0);
+        assert!(demand.holiday.is_empty() && demand.holiday_ahead.is_empty(), "as the week says: {demand:?}");
     }
 
     #[test]
     fn without_sales_the_future_starts_today() {
-        let demand = dense(&[], &[5, 7], 6);
+        let demand = dense(&[], &planned(&[5, 7]), &BTreeMap::new(), 6);
         assert_eq!((demand.first_day, demand.units.len()), (day_of(6), 0));
         assert_eq!(demand.promotion_ahead, [false, true]);
     }

@@ -44,6 +44,7 @@ kinds! {
     "location" => Location(LocationSeen),
     "sales" => Sales(DaySold),
     "planned_promotion" => PlannedPromotion(PromotionPlanned),
+    "holiday" => Holiday(HolidayTold),
     "stock" => Stock(StockSeen),
     "incoming" => Incoming(ReceiptAhead),
     "lead_time" => LeadTime(LeadTimeSeen),
@@ -84,6 +85,11 @@ pub(crate) struct ProductSeen {
     pub pack: Option<u32>,
     pub moq: Option<u32>,
     pub shelf_life_days: Option<u32>,
+    /// What a unit still brings when its shelf life is over, in the currency of its cost.
+    pub salvage_value: Option<Money>,
+    /// Litres that a unit takes in transport and on the shelf.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub unit_volume_litres: Option<f64>,
 }
 
 /// Master data of a location; what is absent stays as it was.
@@ -113,8 +119,15 @@ pub(crate) struct DaySold {
     pub out_of_stock: f64,
     #[serde(default)]
     pub promotion: bool,
+    /// Price as a share of the regular price: 0.8 = a fifth off; the regular price when absent.
+    #[schema(minimum = 0.01, maximum = 1)]
+    pub price_share: Option<f64>,
+    /// Whether it was in a leaflet or featured.
+    #[serde(default)]
+    pub advertised: bool,
 }
 
+/// A promotion on a day to come. A day that is told again replaces what was told of it.
 #[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PromotionPlanned {
@@ -122,6 +135,29 @@ pub(crate) struct PromotionPlanned {
     pub location: LocationId,
     #[schema(value_type = String, format = Date)]
     pub day: Date,
+    /// Price as a share of the regular price: 0.8 = a fifth off; the regular price when absent.
+    #[schema(minimum = 0.01, maximum = 1)]
+    pub price_share: Option<f64>,
+    /// Whether it will be in a leaflet or featured.
+    #[serde(default)]
+    pub advertised: bool,
+}
+
+/// A day that is not as the week says, past or to come. Nobody needs to tell Saturdays and Sundays.
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HolidayTold {
+    pub location: LocationId,
+    #[schema(value_type = String, format = Date)]
+    pub day: Date,
+    /// Whether people are off work; `false` takes a holiday back and makes a working day of a Saturday or Sunday.
+    #[serde(default = "off_work")]
+    #[schema(default = true)]
+    pub holiday: bool,
+}
+
+fn off_work() -> bool {
+    true
 }
 
 /// A stock level. The latest `observed_at` wins, whoever saw it and whenever it arrives.
@@ -222,6 +258,23 @@ pub(crate) enum Entity {
     Supplier,
 }
 
+impl ProductSeen {
+    /// The models set cost, price and salvage value against each other: none is negative, all are of one currency.
+    fn refuse(&self, mut refuse: impl FnMut(bool, &str, &str)) {
+        refuse(self.pack == Some(0), "/pack", "must be at least 1");
+        let litres = self.unit_volume_litres.unwrap_or(0.0);
+        refuse(!(0.0..=MAX_LITRES).contains(&litres), "/unit_volume_litres", "must be between 0 and 1000000");
+        let amounts =
+            [("/unit_cost", self.unit_cost), ("/unit_price", self.unit_price), ("/salvage_value", self.salvage_value)];
+        let mut currency = None;
+        for (pointer, amount) in amounts.into_iter().filter_map(|(pointer, amount)| Some((pointer, amount?))) {
+            refuse(amount.minor < 0, &format!("{pointer}/minor"), "must not be negative");
+            let foreign = *currency.get_or_insert(amount.currency) != amount.currency;
+            refuse(foreign, &format!("{pointer}/currency"), "must be the same for all amounts of the product");
+        }
+    }
+}
+
 impl Entity {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -232,6 +285,11 @@ impl Entity {
     }
 }
 
+const OFF_PRICE: &str = "is a share of the regular price, from 0.01 to 1";
+/// Prices as shares of the regular price, as the models take them.
+const PRICE_SHARES: std::ops::RangeInclusive<f64> = 0.01..=1.0;
+/// Most litres of a unit: a thousand cubic metres. Beyond it a figure is a unit error.
+const MAX_LITRES: f64 = 1e6;
 /// Longest free text kept (names, foreign identifiers), in bytes.
 const MAX_TEXT: usize = 256;
 
@@ -265,9 +323,14 @@ impl Observation {
         for (pointer, text) in self.texts() {
             refuse(text.is_empty() || text.len() > MAX_TEXT, pointer, "must have 1 to 256 bytes");
         }
+        let off_range = |share: Option<f64>| share.is_some_and(|share| !PRICE_SHARES.contains(&share));
         match self {
-            Self::Product(seen) => refuse(seen.pack == Some(0), "/pack", "must be at least 1"),
-            Self::Sales(sold) => refuse(sold.out_of_stock > 1.0, "/out_of_stock", "is a share of the day, at most 1"),
+            Self::Product(seen) => seen.refuse(refuse),
+            Self::Sales(sold) => {
+                refuse(sold.out_of_stock > 1.0, "/out_of_stock", "is a share of the day, at most 1");
+                refuse(off_range(sold.price_share), "/price_share", OFF_PRICE);
+            }
+            Self::PlannedPromotion(planned) => refuse(off_range(planned.price_share), "/price_share", OFF_PRICE),
             Self::Lane(lane) => refuse(lane.from == lane.to, "/to", "must differ from /from"),
             _ => {}
         }
@@ -327,6 +390,22 @@ mod tests {
         assert_eq!(pointers(r#"{"kind":"location","location":"not an id"}"#), ["/location"]);
         assert_eq!(pointers(r#"{"kind":"product","product":"A","pack":0,"name":""}"#), ["/name", "/pack"]);
         assert_eq!(pointers(r#"{"kind":"lane","from":"a","to":"a","transfer_days":1}"#), ["/to"]);
+        let money = |minor, currency| format!(r#"{{"minor":{minor},"currency":"{currency}"}}"#);
+        let product = format!(
+            r#"{{"kind":"product","product":"A","unit_cost":{},"salvage_value":{},"unit_volume_litres":-1}}"#,
+            money(5, "EUR"),
+            money(-5, "USD")
+        );
+        let wrong = ["/unit_volume_litres", "/salvage_value/minor", "/salvage_value/currency"];
+        assert_eq!(pointers(&product), wrong);
+        for share in ["0", "1.01", "-0.5"] {
+            let day = r#""product":"A","location":"s","day":"2026-01-01""#;
+            let sales = format!(r#"{{"kind":"sales",{day},"units":1,"price_share":{share}}}"#);
+            assert_eq!(pointers(&sales), ["/price_share"]);
+            let planned = format!(r#"{{"kind":"planned_promotion",{day},"price_share":{share}}}"#);
+            assert_eq!(pointers(&planned), ["/price_share"]);
+        }
+        assert_eq!(pointers(r#"{"kind":"holiday","location":"s","day":"2026-02-30"}"#), ["/day"]);
         assert_eq!(pointers(r#"{"kind":"weather"}"#), ["/kind"]);
         assert_eq!(pointers(r#"{"product":"A"}"#), ["/kind"]);
         assert_eq!(pointers("[1]"), [""]);

@@ -1,7 +1,7 @@
 //! The facts object, assembled in one place: as many queries for ten thousand items as for one.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::Hash,
 };
 
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe, FromRow, any::AnyRow};
 
 use crate::{
-    rules::history::{DONOR_DAYS, HISTORY_DAYS, SoldDay, day_at, day_number, day_of, dense},
+    rules::history::{DONOR_DAYS, HISTORY_DAYS, PlannedDay, SoldDay, day_at, day_number, day_of, dense},
     settings::LaneDefaults,
 };
 
@@ -48,7 +48,8 @@ struct Read {
     stock: HashMap<String, Vec<(String, Stock)>>,
     demand: HashMap<Pair, f64>,
     sold: HashMap<Pair, Vec<SoldDay>>,
-    planned: HashMap<Pair, Vec<i64>>,
+    planned: HashMap<Pair, Vec<PlannedDay>>,
+    holidays: HashMap<String, BTreeMap<i64, bool>>,
     incoming: HashMap<Pair, Vec<Incoming>>,
     seen: HashMap<Pair, Vec<(Option<String>, f64)>>,
     promised: HashMap<Pair, (Option<String>, f64)>,
@@ -74,6 +75,7 @@ impl Assembler<'_> {
             demand: self.demand(wanted).await?,
             sold: self.sold(wanted).await?,
             planned: self.planned(wanted).await?,
+            holidays: self.holidays(wanted).await?,
             incoming: self.incoming(wanted).await?,
             seen: self.seen(wanted).await?,
             promised: self.promised(wanted).await?,
@@ -89,12 +91,14 @@ impl Assembler<'_> {
         let place = read.places.get(location).cloned().unwrap_or_default();
         let sold = read.sold.get(&key).map_or(&[][..], Vec::as_slice);
         let planned = read.planned.get(&key).map_or(&[][..], Vec::as_slice);
+        let none = BTreeMap::new();
+        let calendar = read.holidays.get(location).unwrap_or(&none);
         let facts = Facts {
             product: wanted.product.clone(),
             location: wanted.location.clone(),
             as_of: self.now,
             item: read.items.get(product).cloned().unwrap_or_default(),
-            demand: dense(sold, planned, day_number(day_at(self.now, place.time_zone.as_deref()))),
+            demand: dense(sold, planned, calendar, day_number(day_at(self.now, place.time_zone.as_deref()))),
             place,
             stock: stock.clone(),
             incoming: read.incoming.get(&key).cloned().unwrap_or_default(),
@@ -155,12 +159,17 @@ impl Assembler<'_> {
             Option<i64>,
             Option<i64>,
             Option<i64>,
+            Option<i64>,
+            Option<String>,
+            Option<f64>,
         );
         let select = "SELECT product, name, category, cost_minor, cost_currency, price_minor, price_currency, pack, \
-                      moq, shelf_life_days FROM products WHERE product IN (SELECT product FROM wanted)";
+                      moq, shelf_life_days, salvage_minor, salvage_currency, unit_volume_litres \
+                      FROM products WHERE product IN (SELECT product FROM wanted)";
         let rows: Vec<Row> = self.fetch(wanted, select).await?;
         let small = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
-        let item = |(product, name, category, cost, cost_in, price, price_in, pack, moq, shelf_life): Row| {
+        let item = |row: Row| {
+            let (product, name, category, cost, cost_in, price, price_in, pack, moq, life, rest, rest_in, litres) = row;
             let item = Item {
                 name,
                 category,
@@ -168,8 +177,9 @@ impl Assembler<'_> {
                 unit_price: money((price, price_in)),
                 pack: small(pack),
                 moq: small(moq),
-                shelf_life_days: small(shelf_life),
-                ..Item::default()
+                shelf_life_days: small(life),
+                salvage_value: money((rest, rest_in)),
+                unit_volume_litres: litres,
             };
             (product, item)
         };
@@ -220,21 +230,38 @@ impl Assembler<'_> {
 
     async fn sold(&mut self, wanted: &str) -> Result<HashMap<Pair, Vec<SoldDay>>, StoreError> {
         const { assert!(HISTORY_DAYS == 90, "the text below says 90") };
-        let select = "SELECT s.product, s.location, s.day, s.units, s.out_of_stock, s.promotion FROM sales s JOIN \
-                      (SELECT w.product, w.location, MAX(x.day) AS last_day FROM wanted w JOIN sales x \
+        let select = "SELECT s.product, s.location, s.day, s.units, s.out_of_stock, s.promotion, s.price_share, \
+                      s.advertised FROM sales s JOIN (SELECT w.product, w.location, MAX(x.day) AS last_day FROM wanted w JOIN sales x \
                       ON x.product = w.product AND x.location = w.location GROUP BY w.product, w.location) l \
                       ON l.product = s.product AND l.location = s.location WHERE s.day > l.last_day - 90 ORDER BY s.day";
-        let rows: Vec<(String, String, i64, f64, f64, i64)> = self.fetch(wanted, select).await?;
-        Ok(grouped(rows.into_iter().map(|(product, location, day, units, out_of_stock, promotion)| {
-            ((product, location), SoldDay { day, units, out_of_stock, promotion: promotion == 1 })
-        })))
+        type Row = (String, String, i64, f64, f64, i64, f64, i64);
+        let rows: Vec<Row> = self.fetch(wanted, select).await?;
+        let day = |(product, location, day, units, out_of_stock, promotion, price_share, advertised): Row| {
+            let (promotion, advertised) = (promotion == 1, advertised == 1);
+            ((product, location), SoldDay { day, units, out_of_stock, promotion, price_share, advertised })
+        };
+        Ok(grouped(rows.into_iter().map(day)))
     }
 
-    async fn planned(&mut self, wanted: &str) -> Result<HashMap<Pair, Vec<i64>>, StoreError> {
-        let select = "SELECT p.product, p.location, p.day FROM planned_promotions p JOIN wanted w \
-                      ON w.product = p.product AND w.location = p.location ORDER BY p.day";
-        let rows: Vec<(String, String, i64)> = self.fetch(wanted, select).await?;
-        Ok(grouped(rows.into_iter().map(|(product, location, day)| ((product, location), day))))
+    async fn planned(&mut self, wanted: &str) -> Result<HashMap<Pair, Vec<PlannedDay>>, StoreError> {
+        type Row = (String, String, i64, f64, i64);
+        let select = "SELECT p.product, p.location, p.day, p.price_share, p.advertised FROM planned_promotions p \
+                      JOIN wanted w ON w.product = p.product AND w.location = p.location ORDER BY p.day";
+        let rows: Vec<Row> = self.fetch(wanted, select).await?;
+        let day = |(product, location, day, price_share, advertised): Row| {
+            ((product, location), PlannedDay { day, price_share, advertised: advertised == 1 })
+        };
+        Ok(grouped(rows.into_iter().map(day)))
+    }
+
+    async fn holidays(&mut self, wanted: &str) -> Result<HashMap<String, BTreeMap<i64, bool>>, StoreError> {
+        let select = "SELECT location, day, holiday FROM holidays WHERE location IN (SELECT location FROM wanted)";
+        let rows: Vec<(String, i64, i64)> = self.fetch(wanted, select).await?;
+        let mut found: HashMap<String, BTreeMap<i64, bool>> = HashMap::new();
+        for (location, day, holiday) in rows {
+            found.entry(location).or_default().insert(day, holiday == 1);
+        }
+        Ok(found)
     }
 
     async fn incoming(&mut self, wanted: &str) -> Result<HashMap<Pair, Vec<Incoming>>, StoreError> {

@@ -7,6 +7,7 @@ mod hints;
 mod inbound;
 mod observations;
 mod places;
+mod shortages;
 mod sold;
 mod stock;
 mod sweep;
@@ -17,6 +18,7 @@ pub(crate) use grants::{Consumption, consume_grant, fetched_keys, keys_are_due, 
 pub(crate) use hints::{NewHint, Taken, take_hint};
 pub(crate) use observations::record_observation;
 pub(crate) use places::regions;
+pub(crate) use shortages::{Shortage, shortages};
 pub(crate) use sold::{Sold, sold_since};
 pub(crate) use stock::{Outcome, projected_available, take_reading};
 pub(crate) use sweep::{advance, forget_hints, was_announced, watermark};

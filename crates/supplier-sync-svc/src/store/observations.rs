@@ -10,10 +10,13 @@ use crate::rules::{
     history::day_number,
     level::Sight,
     observation::{
-        DaySold, LaneSeen, LeadTimePromised, LeadTimeSeen, LocationSeen, Observation, ProductSeen, PromotionPlanned,
-        ReceiptAhead, StockSeen,
+        DaySold, HolidayTold, LaneSeen, LeadTimePromised, LeadTimeSeen, LocationSeen, Observation, ProductSeen,
+        PromotionPlanned, ReceiptAhead, StockSeen,
     },
 };
+
+/// The share of the regular price that the regular price is.
+const REGULAR: f64 = 1.0;
 
 /// Keeps one observation; every kind is an upsert. `actor` is who told it.
 pub(crate) async fn record_observation(tx: &mut Tx, actor: &str, observation: &Observation) -> Result<(), StoreError> {
@@ -22,6 +25,7 @@ pub(crate) async fn record_observation(tx: &mut Tx, actor: &str, observation: &O
         Observation::Location(seen) => location(tx, seen).await,
         Observation::Sales(sold) => sales(tx, sold).await,
         Observation::PlannedPromotion(planned) => promotion(tx, planned).await,
+        Observation::Holiday(told) => holiday(tx, told).await,
         Observation::Stock(seen) => stock(tx, actor, seen).await,
         Observation::Incoming(ahead) => incoming(tx, ahead).await,
         Observation::LeadTime(seen) => lead_time(tx, seen).await,
@@ -38,14 +42,18 @@ pub(crate) async fn record_observation(tx: &mut Tx, actor: &str, observation: &O
 async fn product(tx: &mut Tx, seen: &ProductSeen) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO products (product, name, category, cost_minor, cost_currency, price_minor, price_currency, pack, \
-         moq, shelf_life_days) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (product) DO UPDATE SET \
+         moq, shelf_life_days, salvage_minor, salvage_currency, unit_volume_litres) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULLIF($13, -1.0)) ON CONFLICT (product) DO UPDATE SET \
          name = COALESCE(excluded.name, products.name), category = COALESCE(excluded.category, products.category), \
          cost_minor = COALESCE(excluded.cost_minor, products.cost_minor), \
          cost_currency = COALESCE(excluded.cost_currency, products.cost_currency), \
          price_minor = COALESCE(excluded.price_minor, products.price_minor), \
          price_currency = COALESCE(excluded.price_currency, products.price_currency), \
          pack = COALESCE(excluded.pack, products.pack), moq = COALESCE(excluded.moq, products.moq), \
-         shelf_life_days = COALESCE(excluded.shelf_life_days, products.shelf_life_days)",
+         shelf_life_days = COALESCE(excluded.shelf_life_days, products.shelf_life_days), \
+         salvage_minor = COALESCE(excluded.salvage_minor, products.salvage_minor), \
+         salvage_currency = COALESCE(excluded.salvage_currency, products.salvage_currency), \
+         unit_volume_litres = COALESCE(excluded.unit_volume_litres, products.unit_volume_litres)",
     )
     .bind(seen.product.as_str())
     .bind(seen.name.as_deref())
@@ -57,6 +65,10 @@ async fn product(tx: &mut Tx, seen: &ProductSeen) -> Result<(), StoreError> {
     .bind(seen.pack.map(i64::from))
     .bind(seen.moq.map(i64::from))
     .bind(seen.shelf_life_days.map(i64::from))
+    .bind(seen.salvage_value.map(|money| money.minor))
+    .bind(seen.salvage_value.map(|money| money.currency.as_str().to_owned()))
+    // Never negative. An absent float of 64 bits reaches PostgreSQL as one of 32, which spoils the prepared statement.
+    .bind(seen.unit_volume_litres.unwrap_or(-1.0))
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -80,9 +92,11 @@ async fn location(tx: &mut Tx, seen: &LocationSeen) -> Result<(), StoreError> {
 
 async fn sales(tx: &mut Tx, sold: &DaySold) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO sales (product, location, day, units, out_of_stock, promotion) VALUES ($1, $2, $3, $4, $5, $6) \
+        "INSERT INTO sales (product, location, day, units, out_of_stock, promotion, price_share, advertised) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (product, location, day) DO UPDATE SET units = excluded.units, \
-         out_of_stock = excluded.out_of_stock, promotion = excluded.promotion",
+         out_of_stock = excluded.out_of_stock, promotion = excluded.promotion, \
+         price_share = excluded.price_share, advertised = excluded.advertised",
     )
     .bind(sold.product.as_str())
     .bind(sold.location.as_str())
@@ -90,18 +104,39 @@ async fn sales(tx: &mut Tx, sold: &DaySold) -> Result<(), StoreError> {
     .bind(sold.units)
     .bind(sold.out_of_stock)
     .bind(i64::from(sold.promotion))
+    .bind(sold.price_share.unwrap_or(REGULAR))
+    .bind(i64::from(sold.advertised))
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
 async fn promotion(tx: &mut Tx, planned: &PromotionPlanned) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO planned_promotions (product, location, day) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(planned.product.as_str())
-        .bind(planned.location.as_str())
-        .bind(day_number(planned.day))
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "INSERT INTO planned_promotions (product, location, day, price_share, advertised) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (product, location, day) DO UPDATE SET price_share = excluded.price_share, \
+         advertised = excluded.advertised",
+    )
+    .bind(planned.product.as_str())
+    .bind(planned.location.as_str())
+    .bind(day_number(planned.day))
+    .bind(planned.price_share.unwrap_or(REGULAR))
+    .bind(i64::from(planned.advertised))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+async fn holiday(tx: &mut Tx, told: &HolidayTold) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO holidays (location, day, holiday) VALUES ($1, $2, $3) \
+         ON CONFLICT (location, day) DO UPDATE SET holiday = excluded.holiday",
+    )
+    .bind(told.location.as_str())
+    .bind(day_number(told.day))
+    .bind(i64::from(told.holiday))
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

@@ -122,10 +122,11 @@ pub(super) async fn see_stock(
         return Ok(false);
     }
     sqlx::query(
-        "INSERT INTO stock (product, location, on_hand, reserved, observed_at, system, told_low) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (product, location) DO UPDATE SET \
+        "INSERT INTO stock (product, location, on_hand, reserved, observed_at, system, told_low, low_since) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $5) ON CONFLICT (product, location) DO UPDATE SET \
          on_hand = excluded.on_hand, reserved = excluded.reserved, observed_at = excluded.observed_at, \
-         system = excluded.system, told_low = excluded.told_low",
+         system = excluded.system, told_low = excluded.told_low, \
+         low_since = CASE WHEN stock.told_low = 1 THEN stock.low_since ELSE excluded.low_since END",
     )
     .bind(sight.product.as_str())
     .bind(sight.location.as_str())

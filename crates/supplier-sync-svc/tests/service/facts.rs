@@ -69,6 +69,58 @@ async fn facts_are_what_was_observed_and_nothing_else() {
     assert!(facts.as_of >= at(crate::bed::NOW));
 }
 
+/// Beside the units: master data, price, advertising, and the calendar of the place. 2026-11-18 is a Wednesday.
+pub(crate) const BESIDE_SALES: &str = r#"
+{"kind":"product","product":"SKU-2","unit_cost":{"minor":120,"currency":"EUR"},"salvage_value":{"minor":30,"currency":"EUR"},"unit_volume_litres":1.5}
+{"kind":"product","product":"SKU-2","name":"Oats, large"}
+{"kind":"stock","product":"SKU-2","location":"z","on_hand":4,"observed_at":"2026-11-23T07:00:00Z","system":"pos"}
+{"kind":"sales","product":"SKU-2","location":"z","day":"2026-11-18","units":3,"price_share":0.5,"advertised":true}
+{"kind":"sales","product":"SKU-2","location":"z","day":"2026-11-18","units":3}
+{"kind":"sales","product":"SKU-2","location":"z","day":"2026-11-22","units":9,"price_share":0.75,"advertised":true,"promotion":true}
+{"kind":"planned_promotion","product":"SKU-2","location":"z","day":"2026-11-24"}
+{"kind":"planned_promotion","product":"SKU-2","location":"z","day":"2026-11-24","price_share":0.8,"advertised":true}
+{"kind":"holiday","location":"z","day":"2026-11-20"}
+{"kind":"holiday","location":"z","day":"2026-11-21","holiday":false}
+{"kind":"holiday","location":"z","day":"2026-11-23"}
+{"kind":"holiday","location":"z","day":"2026-11-23","holiday":false}
+{"kind":"holiday","location":"z","day":"2026-11-25"}
+{"kind":"holiday","location":"elsewhere","day":"2026-11-24"}
+"#;
+
+#[actix_web::test]
+async fn facts_carry_price_advertising_holidays_and_what_is_left_of_a_unit() {
+    let bed = bed().await;
+    let answers = bed.observe(BESIDE_SALES).await;
+    assert!(answers.iter().all(|answer| answer["accepted"] == true), "{answers:?}");
+    let (_, found) = bed.get("/facts/SKU-2/z").await;
+    let item = json!({"name": "Oats, large", "unit_cost": {"minor": 120, "currency": "EUR"},
+        "salvage_value": {"minor": 30, "currency": "EUR"}, "unit_volume_litres": 1.5});
+    let demand = json!({"first_day": "2026-11-18", "units": [3.0, 0.0, 0.0, 0.0, 9.0], "out_of_stock": [],
+        "promotion": [false, false, false, false, true], "promotion_ahead": [false, true],
+        "advertised": [false, false, false, false, true], "advertised_ahead": [false, true],
+        "price_share": [1.0, 1.0, 1.0, 1.0, 0.75], "price_share_ahead": [1.0, 0.8],
+        "holiday": [false, false, true, false, true], "holiday_ahead": [false, false, true]});
+    assert_eq!((&found["item"], &found["demand"]), (&item, &demand));
+    let facts: Facts = serde_json::from_value(found).unwrap();
+    assert!(facts.violations("").is_empty());
+}
+
+#[actix_web::test]
+async fn sales_kept_before_price_and_advertising_could_be_told_are_at_the_regular_price() {
+    let bed = bed().await;
+    bed.observe(BESIDE_SALES).await;
+    let mut tx = bed.cx().store().begin().await.unwrap();
+    let old = "INSERT INTO sales (product, location, day, units, out_of_stock, promotion) \
+               VALUES ('SKU-3', 'y', 20000, 2.0, 0.0, 0)";
+    sqlx::query(old).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+    let stock = r#"{"kind":"stock","product":"SKU-3","location":"y","on_hand":4,"observed_at":"2026-11-23T07:00:00Z","system":"pos"}"#;
+    bed.observe(stock).await;
+    let demand = bed.facts("SKU-3", "y").await.demand;
+    assert_eq!(demand.units, [2.0]);
+    assert!(demand.price_share.is_empty() && demand.advertised.is_empty() && demand.holiday.is_empty(), "{demand:?}");
+}
+
 #[actix_web::test]
 async fn a_batch_says_the_same_as_single_calls_and_a_problem_in_place() {
     let bed = bed().await;

@@ -7,5 +7,6 @@ mod facts;
 mod inbound;
 mod postgres;
 mod scope;
+mod shortages;
 mod stock;
 mod transfers;

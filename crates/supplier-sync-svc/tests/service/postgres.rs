@@ -5,8 +5,9 @@ use testkit::Postgres;
 
 use crate::{
     bed::{Bed, Setting},
-    facts::OBSERVED,
+    facts::{BESIDE_SALES, OBSERVED},
     inbound::on_its_way,
+    shortages,
 };
 
 #[actix_web::test]
@@ -23,12 +24,13 @@ async fn postgresql_tells_the_same_and_drafts_the_same_as_sqlite() {
     let on_sqlite = Bed::with(setting()).await;
     let mut told = Vec::new();
     for bed in [&on_postgres, &on_sqlite] {
-        let answers = bed.observe(OBSERVED).await;
+        let answers = bed.observe(&[OBSERVED, BESIDE_SALES, &shortages::observed()].concat()).await;
         assert!(answers.iter().all(|answer| answer["accepted"] == true), "{answers:?}");
-        let observed = bed.facts("SKU-1", "a").await.hash;
+        let observed = (bed.facts("SKU-1", "a").await.hash, bed.facts("SKU-2", "z").await.hash);
         let places = ["a", "b"].map(|place| format!("/facts/SKU-1/{place}"));
         assert_eq!(bed.get_as("manager", &places[0]).await.0, 200, "store a lies in the north");
         assert_eq!(bed.get_as("manager", &places[1]).await.0, 403);
+        let (_, short) = bed.get("/shortages").await;
         let inbound = bed.facts("OAT-1", "S1").await;
         let (_, conflicts) = bed.get("/xref-conflicts?limit=1").await;
         let (_, more) =
@@ -44,6 +46,7 @@ async fn postgresql_tells_the_same_and_drafts_the_same_as_sqlite() {
         assert_eq!(bed.transfer("key-2", 24.0, Some(&grant), None).await.0, 409);
         told.push((
             observed,
+            short,
             (inbound.incoming, inbound.lead_time),
             operation["result"].clone(),
             bed.count("audit").await,
