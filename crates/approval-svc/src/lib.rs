@@ -36,7 +36,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     };
     let timer = Arc::clone(&desk);
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
-        .migrations(chassis::migrations!("0101_requests", "0102_grants"))
+        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0105_authority"))
         .routes(move |config: &mut ServiceConfig<'_>| {
             config.app_data(web::Data::from(Arc::clone(&desk)));
             http::routes(config);

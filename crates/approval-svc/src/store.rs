@@ -1,5 +1,7 @@
 //! All SQL of this service.
 
+pub(crate) mod authority;
+
 use chassis::{
     prelude::{StoreError, Timestamp, Tx, instant, micros},
     store::Reader,

@@ -91,6 +91,10 @@ fn status_of(refused: &Refused) -> (u16, &'static str) {
     match refused {
         Refused::NotAsked { .. } => (403, "You are not asked"),
         Refused::RequesterMayNotApprove { .. } => (403, "Who asks cannot approve"),
+        Refused::ActsForRequester { .. } => (403, "Who acts for the requester cannot approve"),
+        Refused::AskedForRelated { .. } => (403, "Who asked for a related document cannot approve"),
+        Refused::ApprovedRelated { .. } => (403, "Who approved a related document cannot ask"),
+        Refused::BeyondAuthority(_) => (403, "That is beyond your authority"),
         Refused::ApprovedEarlierStep { .. } => (403, "This step needs somebody else"),
         Refused::NotTheRequester => (403, "Only who asked may withdraw"),
         Refused::AlreadyDecided(_) => (409, "You have decided already"),
