@@ -2,6 +2,7 @@
 //! and lock; let the state machine judge; write the new state with everything that follows from it.
 
 mod authority;
+mod overrides;
 
 use std::sync::Arc;
 
@@ -15,12 +16,13 @@ use contracts::{
 };
 use governance::{
     Actor, Command, Directory, Requester,
-    authority::PatternRules,
+    authority::{OverrideRefused, PatternRules},
     link::{Link, LinkRefused},
     policy::AtTimeout,
     request::{Decision, Ended, Happened, Opening, Refused, Transition, Verdict},
 };
 use jiff::SignedDuration;
+pub(crate) use overrides::{Breaking, ReviewRefused, tell_unreviewed};
 use serde_json::json;
 
 use crate::{
@@ -63,6 +65,10 @@ pub(crate) enum DeskError {
     Refused(#[from] Refused),
     #[error("the fields of the request are invalid")]
     Invalid(Vec<FieldError>),
+    #[error("there is no override")]
+    Override(#[source] OverrideRefused),
+    #[error("the review is refused")]
+    Review(#[from] ReviewRefused),
     #[error("another action has this reference already")]
     ReferenceTaken { first: String },
     #[error("the store failed")]

@@ -1,6 +1,7 @@
 //! All SQL of this service.
 
 pub(crate) mod authority;
+pub(crate) mod overrides;
 
 use chassis::{
     prelude::{StoreError, Timestamp, Tx, instant, micros},

@@ -53,6 +53,9 @@ pub enum OverrideRefused {
     NoRule(PersonId),
     #[error("{role} may override up to {}, and the value is {}", cap.now, value.map_or("unknown".into(), |v| v.to_string()))]
     OverCap { role: Role, cap: Cap, value: Option<Money> },
+    /// An override that nobody looks at afterwards is none.
+    #[error("nobody else holds the role {0}, which reviews overrides of this")]
+    NobodyReviews(Role),
     #[error(transparent)]
     Duty(#[from] Refused),
 }
