@@ -1,6 +1,9 @@
 //! The desk where requests are taken in, decided and timed: the same three moves every time, in one transaction. Load
 //! and lock; let the state machine judge; write the new state with everything that follows from it.
 
+mod authority;
+mod overrides;
+
 use std::sync::Arc;
 
 use chassis::{
@@ -13,11 +16,13 @@ use contracts::{
 };
 use governance::{
     Actor, Command, Directory, Requester,
+    authority::{OverrideRefused, PatternRules},
     link::{Link, LinkRefused},
     policy::AtTimeout,
     request::{Decision, Ended, Happened, Opening, Refused, Transition, Verdict},
 };
 use jiff::SignedDuration;
+pub(crate) use overrides::{Breaking, ReviewRefused, tell_unreviewed};
 use serde_json::json;
 
 use crate::{
@@ -48,6 +53,7 @@ pub(crate) struct Desk {
     links: LinkKeys,
     /// Base of links; no slash at the end.
     public_url: String,
+    patterns: PatternRules,
 }
 
 /// Why the desk did not do it.
@@ -59,6 +65,10 @@ pub(crate) enum DeskError {
     Refused(#[from] Refused),
     #[error("the fields of the request are invalid")]
     Invalid(Vec<FieldError>),
+    #[error("there is no override")]
+    Override(#[source] OverrideRefused),
+    #[error("the review is refused")]
+    Review(#[from] ReviewRefused),
     #[error("another action has this reference already")]
     ReferenceTaken { first: String },
     #[error("the store failed")]
@@ -83,7 +93,8 @@ impl Desk {
         });
         match (people, section.grant_keys(), section.link_key()) {
             (Ok((directory, policy)), Ok(keys), Ok(links)) => {
-                Ok(Self { directory, policy, keys, links, public_url: public_url(settings) })
+                let patterns = section.patterns;
+                Ok(Self { directory, policy, keys, links, public_url: public_url(settings), patterns })
             }
             (people, keys, links) => {
                 let errors = [people.err(), keys.err(), links.err()].into_iter().flatten();
@@ -130,14 +141,17 @@ impl Desk {
         if tx.trace().correlation_id.is_none() {
             tx.correlate(id.clone());
         }
+        let requester = Requester { by: by.clone(), on_behalf_of: new.on_behalf_of.clone() };
+        let chain = self.chain_of(tx, &new.related, &requester).await?;
+        let people = self.people_opening(tx, &case.input, &chain).await?;
         let opening = Opening {
-            requester: Requester { by: by.clone(), on_behalf_of: new.on_behalf_of.clone() },
+            requester,
             from: case.input.from.clone(),
             to: case.input.to.clone(),
             row: case.route.row.clone(),
             then: case.route.then.clone(),
         };
-        let Transition { state, happened } = deadline::open(opening, case.deadline, tx.now(), &self.directory.get());
+        let Transition { state, happened } = deadline::open(opening, case.deadline, tx.now(), &people);
         let mut request = Stored {
             id,
             reference: new.reference.clone(),
@@ -158,6 +172,7 @@ impl Desk {
             store::add_callback(tx, &request.id, &callback.url).await?;
         }
         self.audit_opening(tx, &request).await?;
+        self.note_opening(tx, &request, &chain).await?;
         self.tell(tx, &request, &happened, "").await?;
         Ok((request, Fresh::Yes))
     }
@@ -204,7 +219,9 @@ impl Desk {
         if let Some(correlation) = &request.thread.correlation_id {
             tx.correlate(correlation.clone());
         }
-        let judged = deadline::apply(&request.state, command, request.case.deadline, tx.now(), &self.directory.get());
+        let people = self.people_deciding(tx, &request, command).await?;
+        let judged = deadline::apply(&request.state, command, request.case.deadline, tx.now(), &people);
+        let judged = self.spend(tx, &request, judged, &people).await?;
         let Transition { state, happened } = match judged {
             Ok(transition) => transition,
             Err(refused) => {
@@ -478,7 +495,7 @@ async fn audit_decision(tx: &mut Tx, request: &Stored, decision: &Decision, how:
     };
     let details = json!({
         "step": decision.step, "comment": decision.comment, "via": how, "facts_hash": request.case.facts_hash,
-        "version": request.state.version,
+        "version": request.state.version, "on_authority_of": decision.authority,
     });
     tx.audit(&format!("person:{}", decision.person), verb, &subject(&request.id), details).await
 }
@@ -501,6 +518,9 @@ async fn audit_refusal(
         Refused::NotAsked { .. }
             | Refused::RequesterMayNotApprove { .. }
             | Refused::ApprovedEarlierStep { .. }
+            | Refused::ActsForRequester { .. }
+            | Refused::AskedForRelated { .. }
+            | Refused::BeyondAuthority(_)
             | Refused::NotTheRequester
     );
     if trespass {

@@ -19,9 +19,10 @@ use desk::Desk;
 use effects::callback::CallbackExecutor;
 pub use rules::{
     proposal::{Callback, Contribution, NewApproval, Scored},
-    view::{Approval, JudgedBy, Status, StepState, StepView},
+    view::{Approval, JudgedBy, Oversight, Status, StepState, StepView},
 };
 use settings::ApprovalSettings;
+pub use store::overrides::Overridden;
 
 /// The service.
 ///
@@ -36,7 +37,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     };
     let timer = Arc::clone(&desk);
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
-        .migrations(chassis::migrations!("0101_requests", "0102_grants"))
+        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0105_authority"))
         .routes(move |config: &mut ServiceConfig<'_>| {
             config.app_data(web::Data::from(Arc::clone(&desk)));
             http::routes(config);
@@ -45,6 +46,9 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         .on::<GrantConsumed>(|_, tx, event| Box::pin(events::used(tx, event)))
         .job(Job::every("approvals.grants", Duration::from_secs(60), |cx, _| {
             Box::pin(async move { Ok(desk::tell_lapsed(cx).await?) })
+        }))
+        .job(Job::every("approvals.overrides", Duration::from_secs(10), |cx, _| {
+            Box::pin(async move { Ok(desk::tell_unreviewed(cx).await?) })
         }))
         .job(Job::every("approvals.timers", Duration::from_secs(1), move |cx, _| {
             let desk = Arc::clone(&timer);

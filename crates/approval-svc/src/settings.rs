@@ -13,6 +13,7 @@ use chassis::{
 };
 use governance::{
     Directory, GrantSigner, GrantVerifier, Jwks, Policy, PolicyRef,
+    authority::PatternRules,
     link::{LinkKey, MIN_SECRET_BYTES},
     policy::DEFAULT_POLICY,
 };
@@ -41,6 +42,8 @@ pub(crate) struct ApprovalSettings {
     callback_secret_file: Option<SecretFile>,
     #[serde(default)]
     callback_header: Option<CallbackHeader>,
+    #[serde(default)]
+    pub(crate) patterns: PatternRules,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -91,7 +94,11 @@ impl ApprovalSettings {
     /// # Errors
     /// What is wrong in the section; unknown keys are.
     pub(crate) fn of(settings: &Settings) -> Result<Self, ConfigError> {
-        settings.section("approvals")
+        let section: Self = settings.section("approvals")?;
+        match section.patterns.violation() {
+            Some((key, why)) => Err(ConfigError::one(format!("approvals.patterns.{key}: {why}"))),
+            None => Ok(section),
+        }
     }
 
     pub(crate) fn callback_credentials(&self) -> Result<CallbackCredentials, ConfigError> {

@@ -1,5 +1,8 @@
 //! All SQL of this service.
 
+pub(crate) mod authority;
+pub(crate) mod overrides;
+
 use chassis::{
     prelude::{StoreError, Timestamp, Tx, instant, micros},
     store::Reader,

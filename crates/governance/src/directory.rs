@@ -1,11 +1,15 @@
 //! The people who may decide, and the roles they hold and where.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contracts::{LocationId, PersonId, RegionId};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Role, Site};
+use crate::{
+    Role, Site,
+    authority::{Convert, Given, Limit, Limits, Matter, OverLimit, OverrideRule, Standing},
+};
 
 /// One person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -44,17 +48,30 @@ impl HeldRole {
     }
 }
 
-/// Everybody, as the operator's file names them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+/// Everybody, as the operator's file names them, with the limits of their authority. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawDirectory")]
 pub struct Directory {
+    file: Arc<File>,
+    /// What counts for one request at one moment; nothing for the file by itself.
+    standing: Standing,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct File {
     people: Vec<Person>,
+    limits: Vec<Limit>,
+    overrides: Vec<OverrideRule>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawDirectory {
     people: Vec<Person>,
+    #[serde(default)]
+    limits: Vec<Limit>,
+    #[serde(default)]
+    overrides: Vec<OverrideRule>,
 }
 
 /// Why people do not make a directory.
@@ -62,6 +79,10 @@ struct RawDirectory {
 pub enum InvalidDirectory {
     #[error("two people have the id {0}")]
     TwoPeople(PersonId),
+    #[error("two limits have the name {0:?}")]
+    TwoLimits(String),
+    #[error("the override rule of {0} has a cap below zero")]
+    NegativeCap(Role),
     #[error("the directory file cannot be read")]
     Syntax(#[source] serde_saphyr::Error),
 }
@@ -69,7 +90,23 @@ pub enum InvalidDirectory {
 impl TryFrom<RawDirectory> for Directory {
     type Error = InvalidDirectory;
     fn try_from(raw: RawDirectory) -> Result<Self, InvalidDirectory> {
-        Self::new(raw.people)
+        let mut seen = BTreeSet::new();
+        if let Some(double) = raw.limits.iter().find(|limit| !seen.insert(&limit.name)) {
+            return Err(InvalidDirectory::TwoLimits(double.name.clone()));
+        }
+        if let Some(rule) = raw.overrides.iter().find(|rule| rule.cap.minor < 0) {
+            return Err(InvalidDirectory::NegativeCap(rule.role.clone()));
+        }
+        let people = checked(raw.people)?;
+        Ok(Self::of(File { people, limits: raw.limits, overrides: raw.overrides }))
+    }
+}
+
+fn checked(people: Vec<Person>) -> Result<Vec<Person>, InvalidDirectory> {
+    let mut seen = BTreeSet::new();
+    match people.iter().find(|person| !seen.insert(&person.id)) {
+        Some(double) => Err(InvalidDirectory::TwoPeople(double.id.clone())),
+        None => Ok(people),
     }
 }
 
@@ -77,11 +114,11 @@ impl Directory {
     /// # Errors
     /// [`InvalidDirectory::TwoPeople`] when an id occurs twice.
     pub fn new(people: Vec<Person>) -> Result<Self, InvalidDirectory> {
-        let mut seen = BTreeSet::new();
-        match people.iter().find(|person| !seen.insert(&person.id)) {
-            Some(double) => Err(InvalidDirectory::TwoPeople(double.id.clone())),
-            None => Ok(Self { people }),
-        }
+        Ok(Self::of(File { people: checked(people)?, ..File::default() }))
+    }
+
+    fn of(file: File) -> Self {
+        Self { file: Arc::new(file), standing: Standing::default() }
     }
 
     /// Reads the operator's YAML or JSON file.
@@ -94,17 +131,64 @@ impl Directory {
 
     #[must_use]
     pub fn people(&self) -> &[Person] {
-        &self.people
+        &self.file.people
+    }
+
+    #[must_use]
+    pub fn limits(&self) -> &[Limit] {
+        &self.file.limits
+    }
+
+    #[must_use]
+    pub fn overrides(&self) -> &[OverrideRule] {
+        &self.file.overrides
+    }
+
+    /// The directory as it counts for one request at one moment.
+    #[must_use]
+    pub fn for_matter(&self, standing: Standing) -> Self {
+        Self { file: Arc::clone(&self.file), standing }
+    }
+
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Every limit that may bind this person in some matter.
+    pub fn limits_of<'a>(&'a self, person: &'a Person) -> impl Iterator<Item = &'a Limit> {
+        Limits(&self.file.limits).of(person)
+    }
+
+    /// Whether a limit is stated for this person in such a matter.
+    #[must_use]
+    pub fn is_limited(&self, person: &Person, matter: &Matter) -> bool {
+        Limits(&self.file.limits).bind(person, matter)
+    }
+
+    /// Whether this person's own authority reaches for the matter, after what was `given` on it before.
+    ///
+    /// # Errors
+    /// [`OverLimit`]: which limit, and what it leaves.
+    pub fn room(
+        &self,
+        person: &Person,
+        matter: &Matter,
+        given: &[Given],
+        now: Timestamp,
+        convert: Convert<'_>,
+    ) -> Result<(), OverLimit> {
+        Limits(&self.file.limits).room(person, matter, given, now, convert)
     }
 
     #[must_use]
     pub fn person(&self, id: &PersonId) -> Option<&Person> {
-        self.people.iter().find(|person| &person.id == id)
+        self.file.people.iter().find(|person| &person.id == id)
     }
 
     /// Who holds `role` for `site`; without a site, who holds it anywhere. In the order of the file.
     pub fn holders<'a>(&'a self, role: &'a Role, site: Option<&'a Site>) -> impl Iterator<Item = &'a Person> {
-        self.people.iter().filter(move |person| {
+        self.file.people.iter().filter(move |person| {
             person.roles.iter().any(|held| held.role == *role && site.is_none_or(|site| held.covers(site)))
         })
     }

@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, erro
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{drift::Bound, policy::PolicyRef};
+use crate::{Role, drift::Bound, policy::PolicyRef};
 
 /// Explicit type in the header, so that no other JWT signed with the same key passes for a grant (RFC 8725, 3.11).
 const TYPE: &str = "steward-grant+jwt";
@@ -52,8 +52,22 @@ pub struct Grant {
     /// The facts it rests on and how far each may move.
     pub bounds: Vec<Bound>,
     pub policy: PolicyRef,
-    /// Who approved, in order; empty when the policy did without a person.
+    /// Who approved, in order, each after those on whose authority they did; empty when the policy did without a
+    /// person.
     pub decided_by: Vec<PersonId>,
+    /// Present when one person broke the glass instead of the people whom the policy asks.
+    #[serde(rename = "override", default, skip_serializing_if = "Option::is_none")]
+    pub by_override: Option<Override>,
+}
+
+/// Who overrode, in which role, and the ticket that says why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    pub person: PersonId,
+    pub role: Role,
+    #[schema(example = "INC-4711")]
+    pub ticket: String,
 }
 
 /// Why a grant does not open the door.
@@ -73,6 +87,8 @@ pub enum GrantRefused {
     NotYetValid { from: Timestamp },
     #[error("the grant is for another action: {field} differs")]
     OtherAction { field: String },
+    #[error("{person} approved this and so cannot carry it out")]
+    ApproverMayNotExecute { person: PersonId },
 }
 
 impl GrantRefused {
@@ -87,11 +103,23 @@ impl GrantRefused {
             Self::Expired { .. } => "grant-expired",
             Self::NotYetValid { .. } => "grant-not-yet-valid",
             Self::OtherAction { .. } => "grant-other-action",
+            Self::ApproverMayNotExecute { .. } => "grant-own-approval",
         }
     }
 }
 
 impl Grant {
+    /// Whether this person may carry it out: whoever approved, in their own right or for somebody else, may not.
+    ///
+    /// # Errors
+    /// [`GrantRefused::ApproverMayNotExecute`].
+    pub fn executable_by(&self, person: &PersonId) -> Result<(), GrantRefused> {
+        if self.decided_by.contains(person) {
+            return Err(GrantRefused::ApproverMayNotExecute { person: person.clone() });
+        }
+        Ok(())
+    }
+
     /// Whether this grant is for exactly that action.
     ///
     /// # Errors

@@ -4,11 +4,12 @@
 //! the executors, the operator's CLI and every test run the same code and get the same answer.
 //!
 //! The way of a request through the modules: [`policy`] turns an action and its facts into a route; [`request`] walks
-//! the route with the people of the [`directory`], whom a [`link`] lets in; an approval becomes a [`grant`], bound to
-//! the facts by [`drift`]; every step leaves a leaf of [`audit`].
+//! the route with the people of the [`directory`], as far as their [`authority`] goes, whom a [`link`] lets in; an
+//! approval becomes a [`grant`], bound to the facts by [`drift`]; every step leaves a leaf of [`audit`].
 
 pub mod actor;
 pub mod audit;
+pub mod authority;
 pub mod directory;
 pub mod drift;
 pub mod grant;

@@ -15,6 +15,13 @@ const LONGEST: u32 = 366 * 86_400;
 pub struct Span(u32);
 
 impl Span {
+    /// At most a year, as written ones are.
+    #[must_use]
+    pub(crate) const fn days(days: u16) -> Self {
+        let seconds = days as u32 * 86_400;
+        Self(if seconds > LONGEST { LONGEST } else if seconds == 0 { 1 } else { seconds })
+    }
+
     #[must_use]
     pub fn seconds(self) -> u32 {
         self.0

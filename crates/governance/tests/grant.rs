@@ -52,6 +52,7 @@ fn grant() -> Grant {
         }],
         policy: PolicyRef { id: "default".into(), version: 3, digest: Digest::of_bytes(b"policy") },
         decided_by: vec![PersonId::new("olga").unwrap()],
+        by_override: None,
     }
 }
 

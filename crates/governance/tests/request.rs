@@ -131,6 +131,7 @@ fn a_second_click_gets_the_first_answer_even_when_all_is_over() {
     let two = steps(json!([{"ask": {"role": "ops"}, "quorum": 2, "decide_within": "1h"}]));
     let one = approve(&open(n8n(), two).state, "olga").unwrap().state;
     let first = Decision {
+        authority: None,
         person: id("olga"),
         step: 0,
         verdict: Verdict::Approve,

@@ -3,18 +3,21 @@
 use chassis::prelude::*;
 use contracts::{
     Envelope, PersonId,
-    events::{ApprovalReminded, ApprovalRequested, AskedPerson, DeadLettered, GrantLapsed},
+    events::{
+        ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSuspected, AskedPerson, DeadLettered,
+        GrantLapsed, OverrideUnreviewed,
+    },
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
-    OPERATOR,
+    AUDITOR, OPERATOR,
     effects::webhook::Push,
     notifier::{Notifier, Wanting},
     rules::{
         contacts::Audience,
         push,
-        templates::{APPROVAL_REMINDED, APPROVAL_REQUESTED},
+        templates::{APPROVAL_OVERRIDDEN, APPROVAL_REMINDED, APPROVAL_REQUESTED},
     },
     store::{
         OURSELVES,
@@ -70,6 +73,55 @@ pub(crate) async fn reminded(
     for person in asked {
         ask(notifier, tx, APPROVAL_REMINDED, &approval_id, &event.envelope.id, &person, data.clone()).await?;
     }
+    Ok(())
+}
+
+/// Somebody broke the glass: the second pair of eyes is told at once.
+pub(crate) async fn overridden(
+    notifier: &Notifier,
+    tx: &mut Tx,
+    event: Received<ApprovalOverridden>,
+) -> Result<(), HandleError> {
+    let ApprovalOverridden { approval_id, title, person, role, reason, ticket, reviewers, review_by, .. } = event.payload;
+    let data = fields(json!({
+        "title": title, "approval": approval_id, "person": person, "role": role, "reason": reason, "ticket": ticket,
+        "review_by": review_by,
+    }));
+    for reviewer in reviewers {
+        ask(notifier, tx, APPROVAL_OVERRIDDEN, &approval_id, &event.envelope.id, &reviewer, data.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Nobody has looked at an override in time: those who owe the review own the exception.
+pub(crate) async fn unreviewed(tx: &mut Tx, event: Received<OverrideUnreviewed>) -> Result<(), HandleError> {
+    let OverrideUnreviewed { approval_id, title, person, role, reviewer_role, review_by } = event.payload;
+    let incident = Incident {
+        class: "override_unreviewed".into(),
+        severity: 3,
+        title: format!("Overridden by {person} as {role} and never reviewed: {title}"),
+        owner: reviewer_role,
+        about: Some(format!("approval:{approval_id}")),
+        details: json!({"person": person, "role": role, "review_by": review_by}),
+        same: None,
+    };
+    exceptions::raise(tx, OURSELVES, incident).await?;
+    Ok(())
+}
+
+/// Requests form a pattern that somebody who audits should look at.
+pub(crate) async fn suspected(tx: &mut Tx, event: Received<ApprovalSuspected>) -> Result<(), HandleError> {
+    let ApprovalSuspected { approval_id, title, pattern, summary, approvals } = event.payload;
+    let incident = Incident {
+        same: Some(format!("{pattern}|{approval_id}")),
+        class: "approval_suspected".into(),
+        severity: 2,
+        title: format!("{title}: {summary}"),
+        owner: AUDITOR.into(),
+        about: Some(format!("approval:{approval_id}")),
+        details: json!({"pattern": pattern, "approvals": approvals}),
+    };
+    exceptions::raise(tx, OURSELVES, incident).await?;
     Ok(())
 }
 

@@ -16,7 +16,10 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::prelude::*;
-use contracts::events::{ApprovalReminded, ApprovalRequested, DeadLettered, GrantLapsed};
+use contracts::events::{
+    ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSuspected, DeadLettered, GrantLapsed,
+    OverrideUnreviewed,
+};
 
 use crate::{
     effects::{
@@ -33,6 +36,8 @@ pub(crate) const PREFIX: &str = "notify";
 const RECEIPTS_EVERY: Duration = Duration::from_secs(2);
 /// Role that owns what is wrong with the machinery.
 pub(crate) const OPERATOR: &str = "operator";
+/// Role that looks at what people did.
+pub(crate) const AUDITOR: &str = "auditor";
 
 /// # Errors
 /// Everything wrong with the `notify` section.
@@ -42,6 +47,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     let notifier = Arc::new(Notifier::new(&own)?);
     let (shared, pushing) = (Arc::clone(&notifier), Arc::clone(&notifier));
     let (requesting, reminding) = (Arc::clone(&notifier), Arc::clone(&notifier));
+    let overriding = Arc::clone(&notifier);
     Ok(Service::new(
         PREFIX,
         "Notifications",
@@ -64,6 +70,12 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         let notifier = Arc::clone(&reminding);
         Box::pin(async move { events::reminded(&notifier, tx, event).await })
     })
+    .on::<ApprovalOverridden>(move |_, tx, event| {
+        let notifier = Arc::clone(&overriding);
+        Box::pin(async move { events::overridden(&notifier, tx, event).await })
+    })
+    .on::<OverrideUnreviewed>(|_, tx, event| Box::pin(events::unreviewed(tx, event)))
+    .on::<ApprovalSuspected>(|_, tx, event| Box::pin(events::suspected(tx, event)))
     .on::<DeadLettered>(|_, tx, event| Box::pin(events::dead_lettered(tx, event)))
     .on::<GrantLapsed>(|_, tx, event| Box::pin(events::lapsed(tx, event)))
     .executor(Arc::new(smtp))

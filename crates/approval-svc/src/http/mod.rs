@@ -1,15 +1,22 @@
 //! The HTTP surface, one file per resource.
 
 mod decisions;
+mod delegations;
 mod keys;
+mod limits;
+mod overrides;
 mod page;
 mod policy;
 mod requests;
 
 use chassis::prelude::*;
-use governance::{Actor, request::Refused};
+use contracts::PersonId;
+use governance::{Actor, authority::OverrideRefused, request::Refused};
 
-use crate::{desk::DeskError, store::Scope};
+use crate::{
+    desk::{DeskError, ReviewRefused},
+    store::Scope,
+};
 
 permission!(pub RequestApproval = "approvals:request" for [Service, StoreManager, RegionalOps, ProcurementLead]);
 permission!(
@@ -21,6 +28,19 @@ permission!(
     pub DecideApproval = "approvals:decide" for
     [StoreManager, RegionalOps, Finance, ProcurementLead, Operator, Admin]
 );
+permission!(
+    pub DelegateApproval = "approvals:delegate" for
+    [StoreManager, RegionalOps, Finance, ProcurementLead, Operator, Admin]
+);
+// Which roles may, and up to what, is the directory's to say.
+permission!(
+    pub OverrideApproval = "approvals:override" for
+    [StoreManager, RegionalOps, Finance, ProcurementLead, Operator, Admin]
+);
+permission!(
+    pub ReviewOverride = "approvals:review" for
+    [StoreManager, RegionalOps, Finance, ProcurementLead, Auditor, Operator, Admin]
+);
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
@@ -29,6 +49,13 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(requests::get_approval)
         .service(decisions::decide_approval)
         .service(decisions::withdraw_approval)
+        .service(delegations::create_delegation)
+        .service(delegations::list_delegations)
+        .service(delegations::revoke_delegation)
+        .service(limits::get_limits)
+        .service(overrides::override_approval)
+        .service(overrides::list_overrides)
+        .service(overrides::review_override)
         .service(policy::get_policy)
         .service(policy::preview_policy)
         .service(keys::get_grant_keys)
@@ -41,6 +68,31 @@ fn actor_of(caller: &Principal) -> Actor {
     match &caller.person {
         Some(person) => Actor::Person { person: person.clone() },
         None => Actor::Service { key: caller.id.clone() },
+    }
+}
+
+/// Auditors and operators look at everybody's authority, others at their own.
+fn oversees(caller: &Principal) -> bool {
+    [Role::Auditor, Role::Operator, Role::Admin].into_iter().any(|role| caller.has(role))
+}
+
+/// The person who calls, for what only people do.
+fn person_of(caller: &Principal) -> Result<PersonId, ApiError> {
+    caller.person.clone().ok_or_else(|| {
+        let problem = Problem::new("not-a-person", 403, "Only a person does this");
+        ApiError::problem(problem.detail("the key belongs to a program; use a person's key or session"))
+    })
+}
+
+/// The person who calls, who may also name themselves and nobody else.
+fn self_or(caller: &Principal, named: &Option<PersonId>) -> Result<PersonId, ApiError> {
+    let person = person_of(caller)?;
+    match named {
+        Some(other) if *other != person => {
+            let problem = Problem::new("not-yours", 403, "This is not yours to see");
+            Err(ApiError::problem(problem.detail("auditors and operators see the authority of others")))
+        }
+        _ => Ok(person),
     }
 }
 
@@ -70,7 +122,23 @@ impl From<DeskError> for ApiError {
                 "The reference belongs to another action",
                 format!("approval {first} has this reference; a reference names one action for ever"),
             ),
-            DeskError::Refused(refused) => refusal(&refused),
+            DeskError::Refused(refused) | DeskError::Override(OverrideRefused::Duty(refused)) => refusal(&refused),
+            DeskError::Override(refused) => {
+                let slug = match &refused {
+                    OverrideRefused::OverCap { .. } => "over-override-cap",
+                    OverrideRefused::NobodyReviews(_) => "nobody-reviews",
+                    _ => "no-override",
+                };
+                Self::problem(Problem::new(slug, 403, "You cannot override this").detail(refused.to_string()))
+            }
+            DeskError::Review(refused) => {
+                let (slug, status) = match &refused {
+                    ReviewRefused::OwnOverride(_) => ("own-override", 403),
+                    ReviewRefused::NotReviewer { .. } => ("not-a-reviewer", 403),
+                    ReviewRefused::Reviewed(_) => ("already-reviewed", 409),
+                };
+                Self::problem(Problem::new(slug, status, "You cannot review this").detail(refused.to_string()))
+            }
             DeskError::Store(error) => error.into(),
             DeskError::Key(error) => Self::internal(error),
         }
@@ -91,6 +159,10 @@ fn status_of(refused: &Refused) -> (u16, &'static str) {
     match refused {
         Refused::NotAsked { .. } => (403, "You are not asked"),
         Refused::RequesterMayNotApprove { .. } => (403, "Who asks cannot approve"),
+        Refused::ActsForRequester { .. } => (403, "Who acts for the requester cannot approve"),
+        Refused::AskedForRelated { .. } => (403, "Who asked for a related document cannot approve"),
+        Refused::ApprovedRelated { .. } => (403, "Who approved a related document cannot ask"),
+        Refused::BeyondAuthority(_) => (403, "That is beyond your authority"),
         Refused::ApprovedEarlierStep { .. } => (403, "This step needs somebody else"),
         Refused::NotTheRequester => (403, "Only who asked may withdraw"),
         Refused::AlreadyDecided(_) => (409, "You have decided already"),

@@ -72,7 +72,7 @@ pub(crate) async fn show_decision_page(
 ) -> Result<HttpResponse, ApiError> {
     let page = Page { cx: &cx, desk: &desk };
     match page.open(&token).await? {
-        Ok((link, request)) => page.show(&link, &request, StatusCode::OK, None, ""),
+        Ok((link, request)) => page.show(&link, &request, StatusCode::OK, None, "").await,
         Err(refused) => Ok(refused),
     }
 }
@@ -127,7 +127,7 @@ pub(crate) async fn submit_decision(
                 Ok(opened) => opened,
                 Err(refused) => return Ok(refused),
             };
-            page.show(&link, &now, status, Some(notice), &form.comment)
+            page.show(&link, &now, status, Some(notice), &form.comment).await
         }
         Err(other) => Err(other.into()),
     }
@@ -161,7 +161,7 @@ impl Page<'_> {
         }
     }
 
-    fn show(
+    async fn show(
         &self,
         link: &Link,
         request: &Stored,
@@ -169,9 +169,9 @@ impl Page<'_> {
         notice: Option<String>,
         comment: &str,
     ) -> Result<HttpResponse, ApiError> {
-        let directory = self.desk.directory();
-        let reader =
-            Reader { person: &link.person, step: link.step, directory: &directory, now: self.cx.clock().now() };
+        let (mut reader, now) = (self.cx.store().read().await?, self.cx.clock().now());
+        let directory = self.desk.people_looking(&mut reader, request, now).await?;
+        let reader = Reader { person: &link.person, step: link.step, directory: &directory, now };
         let page = Value::from(Serde(PageView::of(request, &reader)));
         self.render(status, "decide.html", |nonce| context! { nonce, page, notice, comment })
     }

@@ -110,11 +110,13 @@ pub(crate) async fn get_approval(
     cx: Cx,
     caller: Caller<ReadApprovals>,
     id: PathOf<String>,
+    desk: web::Data<Desk>,
 ) -> Result<HttpResponse, ApiError> {
     let wanted = Wanted { id: Some(id.into_inner()), limit: 1, ..Wanted::default() };
     let found = store::list(&mut cx.store().read().await?, &scope_of(&caller), &wanted).await?;
     let request = found.into_iter().next().ok_or_else(|| ApiError::not_found("approval"))?;
     let mut view = Approval::of(&request, may_hold_grant(&caller, &request.requested_by));
     view.facts = Some(request.case.facts);
+    view.oversight = desk.oversight(&mut *cx.store().read().await?, &request.id, cx.clock().now()).await?;
     Ok(HttpResponse::Ok().insert_header(("etag", etag(view.version.into()))).json(view))
 }

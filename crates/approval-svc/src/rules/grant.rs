@@ -24,5 +24,6 @@ pub(crate) fn claims(case: &Case, state: &State, approval_id: &str, grant_id: St
         bounds: case.bounds.clone(),
         policy: case.route.policy.clone(),
         decided_by: state.approvers(),
+        by_override: None,
     }
 }

@@ -18,6 +18,7 @@ const MAX_URL: usize = 2048;
 /// Longest free text that is kept: comment, counterfactual, reason.
 pub(crate) const MAX_TEXT: usize = 2000;
 const MAX_CONTRIBUTIONS: usize = 50;
+const MAX_RELATED: usize = 20;
 /// A score of one, in the millionths in which scores travel.
 pub(crate) const ONE: u32 = 1_000_000;
 
@@ -40,6 +41,11 @@ pub struct NewApproval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 128)]
     pub reference: Option<String>,
+    /// Ids or references of earlier requests of the same business, as the purchase of what is now written off. Nobody
+    /// asks for one document of such a chain and approves another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 20)]
+    pub related: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
     /// When the business needs the answer (truck cut-off, projected stock-out): nobody is asked beyond it.
@@ -181,6 +187,7 @@ impl NewApproval {
                 found.push(FieldError::new(pointer, detail));
             }
         };
+        rule(self.related.len() > MAX_RELATED, "/related", "must have at most 20 items");
         let quantity = self.action.quantity();
         rule(!(quantity.is_finite() && quantity > 0.0), "/action/quantity", "must be above 0");
         let nowhere = matches!(&self.action, Action::Transfer { from, to, .. } if from == to);

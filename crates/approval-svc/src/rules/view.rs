@@ -4,13 +4,14 @@ use chassis::prelude::Timestamp;
 use contracts::{Action, Digest, Facts, Money, PersonId, events::DecidedBy};
 use governance::{
     PolicyRef, Role, State,
+    authority::Suspicion,
     policy::{Step, Who},
     request::{Decision, End, Verdict},
 };
 use serde::{Deserialize, Serialize};
 
 use super::proposal::Scored;
-use crate::store::Stored;
+use crate::store::{Stored, overrides::Overridden};
 
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -89,10 +90,23 @@ pub struct Approval {
     pub decided_by: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// What stands out: an override, suspicious patterns. Shown when one request is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oversight: Option<Oversight>,
     /// Signed permission for the executor; only for who asked, and only once approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
     pub created_at: Timestamp,
+}
+
+/// What somebody who audits should know of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Oversight {
+    /// One person approved it alone.
+    #[serde(rename = "override", default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<Overridden>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspicions: Vec<Suspicion>,
 }
 
 /// The version of the policy and its row that judged.
@@ -164,6 +178,7 @@ impl Approval {
             decided_at: ended.map(|ended| ended.at),
             decided_by: decided_by(state),
             comment: ended.and_then(|ended| ended.comment.clone()),
+            oversight: None,
             grant: stored.grant.as_ref().filter(|_| with_grant).map(|grant| grant.token.clone()),
             created_at: stored.created_at,
         }

@@ -46,6 +46,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) policy: Option<&'a str>,
     /// Address allowed as callback.
     pub(crate) callbacks: Option<&'a str>,
+    /// More of the directory than its people: limits, overrides.
+    pub(crate) authority: Option<&'a str>,
     /// URL of PostgreSQL; two beds on one are two replicas.
     pub(crate) store: Option<&'a str>,
 }
@@ -250,7 +252,7 @@ async fn run(settings: &Settings, clock: &Clock) -> Running {
 /// Writes the files that the settings name.
 fn settings(folder: &Path, wish: &Wish<'_>) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
-    fs::write(folder.join("people.yaml"), PEOPLE).unwrap();
+    fs::write(folder.join("people.yaml"), format!("{PEOPLE}{}", wish.authority.unwrap_or_default())).unwrap();
     fs::write(folder.join("signing.der"), key(1).pkcs8_der()).unwrap();
     fs::create_dir(folder.join("published")).unwrap();
     fs::write(folder.join("keys.yaml"), callers()).unwrap();

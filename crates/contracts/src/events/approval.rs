@@ -130,3 +130,71 @@ impl EventPayload for GrantLapsed {
         format!("approval:{}", self.approval_id)
     }
 }
+
+/// Several requests together look wrong. Nothing was refused for it; somebody who audits should look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalSuspected {
+    pub approval_id: String,
+    pub title: String,
+    #[schema(example = "split_purchase")]
+    pub pattern: String,
+    /// One sentence for people.
+    pub summary: String,
+    /// The requests that form the pattern, this one included.
+    pub approvals: Vec<String>,
+}
+
+impl EventPayload for ApprovalSuspected {
+    const TYPE: &'static str = "steward.approval.suspected.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "Requests form a suspicious pattern: split below a limit, mutual, edited once approved.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}
+
+/// One person approved alone what others should have been asked about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalOverridden {
+    pub approval_id: String,
+    pub title: String,
+    pub action: Action,
+    pub person: PersonId,
+    /// In which role.
+    pub role: String,
+    pub reason: String,
+    pub ticket: String,
+    /// The second pair of eyes: each is told, and one of them reviews.
+    pub reviewers: Vec<AskedPerson>,
+    pub review_by: Timestamp,
+}
+
+impl EventPayload for ApprovalOverridden {
+    const TYPE: &'static str = "steward.approval.overridden.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "Somebody broke the glass and approved alone; others are told and owe a review.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}
+
+/// Nobody has reviewed an override in time. The cap of the role is lowered until somebody does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OverrideUnreviewed {
+    pub approval_id: String,
+    pub title: String,
+    pub person: PersonId,
+    pub role: String,
+    /// The role whose holders owe the review.
+    pub reviewer_role: String,
+    pub review_by: Timestamp,
+}
+
+impl EventPayload for OverrideUnreviewed {
+    const TYPE: &'static str = "steward.override.unreviewed.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "The review of an override is overdue, and the role may override less until it is done.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}

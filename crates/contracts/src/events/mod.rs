@@ -10,7 +10,8 @@ mod scoring;
 mod supply;
 
 pub use approval::{
-    ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, GrantLapsed, Outcome,
+    ApprovalDecided, ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSuspected, AskedPerson, DecidedBy,
+    GrantLapsed, Outcome, OverrideUnreviewed,
 };
 pub use notify::{ExceptionOpened, ExceptionResolved, MessageFailed, MessageSent};
 pub use platform::DeadLettered;
@@ -70,6 +71,9 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<ApprovalReminded>(),
         entry::<ApprovalDecided>(),
         entry::<GrantLapsed>(),
+        entry::<ApprovalSuspected>(),
+        entry::<ApprovalOverridden>(),
+        entry::<OverrideUnreviewed>(),
         entry::<MessageSent>(),
         entry::<MessageFailed>(),
         entry::<ExceptionOpened>(),

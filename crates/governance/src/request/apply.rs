@@ -1,5 +1,7 @@
 //! The transitions.
 
+use std::collections::BTreeSet;
+
 use contracts::{PersonId, events::DecidedBy};
 use jiff::Timestamp;
 
@@ -46,8 +48,9 @@ impl State {
                 if *verdict == Verdict::SendBack && comment.as_deref().is_none_or(|text| text.trim().is_empty()) {
                     return Err(Refused::CommentNeeded);
                 }
+                let authority = self.root_of(person, directory);
                 let (person, comment) = (person.clone(), comment.clone());
-                walk.decide(Decision { person, step, verdict: *verdict, comment, at: now });
+                walk.decide(Decision { person, authority, step, verdict: *verdict, comment, at: now });
             }
             Command::Withdraw { by, comment } => {
                 let by = self.may_withdraw(by)?;
@@ -77,7 +80,7 @@ impl State {
     ) -> Result<u32, Refused> {
         // A second click comes first: it gets the first answer whatever has happened since.
         let shown = step.or_else(|| self.waiting().map(|waiting| waiting.step));
-        let mut own = self.decisions.iter().filter(|decision| decision.person == *person);
+        let mut own = self.decisions.iter().filter(|decision| decision.involves(person));
         if let Some(first) = own.find(|decision| shown.is_none_or(|step| step == decision.step)) {
             return Err(Refused::AlreadyDecided(first.clone()));
         }
@@ -99,26 +102,93 @@ impl State {
         Ok(waiting.step)
     }
 
-    /// Segregation of duties, then the role.
-    fn standing(&self, person: &PersonId, waiting: &Waiting, directory: &Directory) -> Result<(), Refused> {
-        let person_named = || person.clone();
+    /// On whose authority this person may decide the open step: their own goes before that of others.
+    fn root_of(&self, person: &PersonId, directory: &Directory) -> Option<PersonId> {
+        self.standing(person, self.waiting()?, directory).ok().flatten()
+    }
+
+    /// Segregation of duties, then the role, in the person's own right or in that of somebody they act for, whom it
+    /// names. Whoever acts for another is judged twice: by their own duties and as the other would be.
+    fn standing(
+        &self,
+        person: &PersonId,
+        waiting: &Waiting,
+        directory: &Directory,
+    ) -> Result<Option<PersonId>, Refused> {
+        self.free_of_duty(person, directory)?;
+        let own = self.stands(person, person, waiting, directory);
+        let has_room = |root: &PersonId| !directory.standing().short.contains_key(root);
+        if own.is_ok() && has_room(person) {
+            return Ok(None);
+        }
+        let able = |root: &&PersonId| {
+            let free = !self.requester.is(root) && !directory.standing().barred.contains_key(*root);
+            free && self.stands(root, person, waiting, directory).is_ok()
+        };
+        let roots: Vec<_> = directory.standing().roots(person).filter(able).collect();
+        match (own, roots.iter().find(|root| has_room(root)), roots.first()) {
+            (_, Some(root), _) => Ok(Some((*root).clone())),
+            (Ok(()), None, _) => Ok(None),
+            (Err(_), None, Some(root)) => Ok(Some((*root).clone())),
+            (Err(refused), None, None) => Err(refused),
+        }
+    }
+
+    /// Whoever asked, acts for who asked, or asked for a related document decides nothing here.
+    /// # Errors
+    /// Which duty it is.
+    pub fn free_of_duty(&self, person: &PersonId, directory: &Directory) -> Result<(), Refused> {
+        let (person_named, standing) = (|| person.clone(), directory.standing());
         if self.requester.is(person) {
             return Err(Refused::RequesterMayNotApprove { person: person_named() });
         }
+        if let Some(requester) = standing.roots(person).find(|root| self.requester.is(root)) {
+            return Err(Refused::ActsForRequester { person: person_named(), requester: requester.clone() });
+        }
+        match standing.barred.get(person) {
+            Some(related) => Err(Refused::AskedForRelated { person: person_named(), related: related.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether `actor` may decide the open step in the right of `root`, who may be themselves.
+    fn stands(
+        &self,
+        root: &PersonId,
+        actor: &PersonId,
+        waiting: &Waiting,
+        directory: &Directory,
+    ) -> Result<(), Refused> {
         let Some(step) = self.step(waiting.step) else { return Ok(()) };
         let mut asked = vec![&step.ask];
         if let (AtTimeout::Escalate(escalation), true) = (&step.at_timeout, waiting.escalated) {
             asked.push(&escalation.to);
         }
-        if !asked.iter().any(|who| self.includes(who, person, directory)) {
+        let called_in = directory.standing().called_in.contains(&(waiting.step, root.clone()));
+        if !called_in && !asked.iter().any(|who| self.includes(who, root, directory)) {
             let needs = asked.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-            return Err(Refused::NotAsked { person: person_named(), needs });
+            return Err(Refused::NotAsked { person: actor.clone(), needs });
         }
-        let earlier = |decision: &Decision| decision.person == *person && decision.step < waiting.step;
+        let involved = |decision: &Decision| decision.involves(root) || decision.involves(actor);
+        let earlier = |decision: &Decision| decision.step < waiting.step && involved(decision);
         if step.distinct && self.decisions.iter().any(earlier) {
-            return Err(Refused::ApprovedEarlierStep { person: person_named() });
+            return Err(Refused::ApprovedEarlierStep { person: actor.clone() });
         }
-        Ok(())
+        // One standing counts once in a step, through whosever hands.
+        let spent = |decision: &&Decision| {
+            decision.step == waiting.step && decision.person != *actor && decision.involves(root)
+        };
+        match self.decisions.iter().find(spent) {
+            Some(first) => Err(Refused::AlreadyDecided(first.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// How many approvals these people can give together: as many as there are hands, and standings to act in.
+    fn seats(&self, people: &[PersonId], directory: &Directory) -> usize {
+        let root = |person: &PersonId| self.root_of(person, directory).unwrap_or_else(|| person.clone());
+        let roots: BTreeSet<_> = people.iter().map(root).collect();
+        roots.len().min(people.len())
     }
 
     fn may_withdraw(&self, by: &Actor) -> Result<DecidedBy, Refused> {
@@ -211,7 +281,7 @@ impl Walk<'_> {
         self.state.phase = Phase::Waiting(waiting.clone());
         let asked = self.state.may_be_decided_by(self.directory);
         let waiting = Waiting { asked: asked.clone(), ..waiting };
-        let (decide_by, short) = (waiting.decide_by, asked.len() < quorum);
+        let (decide_by, short) = (waiting.decide_by, self.state.seats(&asked, self.directory) < quorum);
         self.state.phase = Phase::Waiting(waiting.clone());
         self.happened.push(Happened::StepOpened { step: index, asked, decide_by });
         if short {
@@ -263,7 +333,7 @@ impl Walk<'_> {
         self.state.phase = Phase::Waiting(Waiting { escalated: true, decide_by, remind_at: None, ..waiting });
         let all = self.state.may_be_decided_by(self.directory);
         let asked: Vec<_> = all.iter().filter(|id| !told.contains(id)).cloned().collect();
-        if all.len() < self.quorum(step) {
+        if self.state.seats(&all, self.directory) < self.quorum(step) {
             return self.end_by_policy(End::NobodyToAsk);
         }
         if let Phase::Waiting(waiting) = &mut self.state.phase {
@@ -274,7 +344,7 @@ impl Walk<'_> {
 
     /// How many people may decide the open step, those included who have.
     fn eligible(&self) -> usize {
-        self.state.may_be_decided_by(self.directory).len()
+        self.state.seats(&self.state.may_be_decided_by(self.directory), self.directory)
     }
 
     fn quorum(&self, step: u32) -> usize {

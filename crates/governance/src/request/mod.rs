@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, Requester, Site,
+    authority::Beyond,
     policy::{Step, Then},
 };
 
@@ -109,11 +110,22 @@ impl From<End> for Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Decision {
     pub person: PersonId,
+    /// On whose authority, when it was not their own: the root of a delegation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<PersonId>,
     pub step: u32,
     pub verdict: Verdict,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     pub at: Timestamp,
+}
+
+impl Decision {
+    /// Whether this person gave it, or it was given on their authority.
+    #[must_use]
+    pub fn involves(&self, person: &PersonId) -> bool {
+        self.person == *person || self.authority.as_ref() == Some(person)
+    }
 }
 
 /// What a person can say.
@@ -185,6 +197,15 @@ pub enum Refused {
     NotAsked { person: PersonId, needs: String },
     #[error("{person} asked for this and so cannot approve it")]
     RequesterMayNotApprove { person: PersonId },
+    #[error("{person} acts for {requester}, who asked for this, and so cannot approve it")]
+    ActsForRequester { person: PersonId, requester: PersonId },
+    #[error("{person} asked for the related request {related}: nobody asks and approves within one chain of documents")]
+    AskedForRelated { person: PersonId, related: String },
+    #[error("{person} approved the related request {related}: nobody asks and approves within one chain of documents")]
+    ApprovedRelated { person: PersonId, related: String },
+    /// The policy asks this person, and their limits do not reach.
+    #[error(transparent)]
+    BeyondAuthority(Box<Beyond>),
     #[error("{person} approved an earlier step; this one needs somebody else")]
     ApprovedEarlierStep { person: PersonId },
     /// A second click: answer it with the first decision.
@@ -211,6 +232,10 @@ impl Refused {
         match self {
             Self::NotAsked { .. } => "not-asked",
             Self::RequesterMayNotApprove { .. } => "requester-may-not-approve",
+            Self::ActsForRequester { .. } => "acts-for-requester",
+            Self::AskedForRelated { .. } => "asked-for-related",
+            Self::ApprovedRelated { .. } => "approved-related",
+            Self::BeyondAuthority(_) => "beyond-authority",
             Self::ApprovedEarlierStep { .. } => "approved-earlier-step",
             Self::AlreadyDecided(_) => "already-decided",
             Self::OtherStep { .. } => "other-step",
@@ -247,13 +272,15 @@ impl State {
         }
     }
 
-    /// Who approved, in order, each once: the `decided_by` of the grant.
+    /// Who approved, in order, each once and after those on whose authority they did: the `decided_by` of the grant.
     #[must_use]
     pub fn approvers(&self) -> Vec<PersonId> {
         let mut people: Vec<PersonId> = Vec::new();
         for decision in self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approve) {
-            if !people.contains(&decision.person) {
-                people.push(decision.person.clone());
+            for person in decision.authority.iter().chain([&decision.person]) {
+                if !people.contains(person) {
+                    people.push(person.clone());
+                }
             }
         }
         people

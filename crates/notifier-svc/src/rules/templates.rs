@@ -22,6 +22,7 @@ pub(crate) const FOR_CALLERS: [&str; 4] =
     ["transfer-drafted", "transfer-declined", "supplier-follow-up", "purchase-recommended"];
 pub(crate) const APPROVAL_REQUESTED: &str = "approval-requested";
 pub(crate) const APPROVAL_REMINDED: &str = "approval-reminded";
+pub(crate) const APPROVAL_OVERRIDDEN: &str = "approval-overridden";
 
 macro_rules! shipped {
     ($($name:literal: $($locale:literal)+;)+) => {
@@ -36,6 +37,7 @@ const SHIPPED: &[(&str, &str, &str)] = shipped! {
     "purchase-recommended": "en" "de";
     "approval-requested": "en" "de";
     "approval-reminded": "en" "de";
+    "approval-overridden": "en" "de";
 };
 
 /// What the code itself gives to every template.

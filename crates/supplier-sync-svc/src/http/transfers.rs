@@ -8,7 +8,7 @@ use std::{
 
 use actix_web::{post, web};
 use chassis::prelude::*;
-use contracts::{Action, LocationId, Money, ProductId};
+use contracts::{Action, LocationId, Money, PersonId, ProductId};
 use governance::{Grant, GrantRefused, GrantVerifier, drift::drift};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -140,7 +140,7 @@ async fn accept(
     asked: &Asked,
     unknown_key: &AtomicBool,
 ) -> Result<Reply<Accepted>, ApiError> {
-    let grant = verify(tx, asked, unknown_key).await?;
+    let grant = verify(tx, actor, asked, unknown_key).await?;
     let order = order(tx, asked, &grant).await?;
     let unit_cost = check_drift(tx, settings, asked, &grant).await?;
     let effect = order.effect()?;
@@ -158,7 +158,7 @@ async fn accept(
     }
 }
 
-async fn verify(tx: &mut Tx, asked: &Asked, unknown_key: &AtomicBool) -> Result<Grant, ApiError> {
+async fn verify(tx: &mut Tx, actor: &str, asked: &Asked, unknown_key: &AtomicBool) -> Result<Grant, ApiError> {
     let Some(token) = &asked.grant else {
         return Err(ApiError::problem(
             Problem::new("grant-missing", 403, "A transfer needs a grant")
@@ -168,7 +168,12 @@ async fn verify(tx: &mut Tx, asked: &Asked, unknown_key: &AtomicBool) -> Result<
     let keys = store::published_keys(tx).await?;
     let verifier = GrantVerifier::from_jwks(&keys).map_err(|_| ApiError::unavailable(KEYS_ARE_COMING))?;
     let verified = verifier.verify(token, AUDIENCE, tx.now());
-    let granted = verified.and_then(|grant| grant.permits(&asked.action).map(|()| grant));
+    // Who approved does not carry it out; a program carries out for nobody in particular.
+    let executor = actor.strip_prefix("person:").and_then(|id| PersonId::new(id).ok());
+    let granted = verified.and_then(|grant| {
+        executor.as_ref().map_or(Ok(()), |person| grant.executable_by(person))?;
+        grant.permits(&asked.action).map(|()| grant)
+    });
     granted.map_err(|refused| {
         unknown_key.store(matches!(refused, GrantRefused::UnknownKey { .. }), Ordering::Relaxed);
         refusal(&refused)
@@ -189,6 +194,7 @@ fn refusal(refused: &GrantRefused) -> ApiError {
         GrantRefused::Expired { .. } => ("grant-expired", "The grant has expired"),
         GrantRefused::NotYetValid { .. } => ("grant-not-yet-valid", "The grant is not valid yet"),
         GrantRefused::OtherAction { .. } => ("grant-other-action", "The grant is for another action"),
+        GrantRefused::ApproverMayNotExecute { .. } => ("grant-own-approval", "Who approved cannot carry it out"),
     };
     let problem = Problem::new(slug, 403, title).detail(refused.to_string());
     ApiError::problem(match refused {

@@ -274,6 +274,7 @@ impl Bed {
             bounds,
             policy: PolicyRef { id: "default".into(), version: 1, digest: Digest::of_bytes(b"policy") },
             decided_by: Vec::new(),
+            by_override: None,
         };
         change(&mut grant);
         self.signer.sign(&grant).unwrap()

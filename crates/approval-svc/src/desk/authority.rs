@@ -1,0 +1,350 @@
+//! Authority at the desk: who may decide this request now, on whose budget, and what it looks like beside others.
+//!
+//! Everything is read and written in the deciding transaction. A budget is a row that is locked before it is counted,
+//! so two replicas cannot both spend the last of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chassis::prelude::{StoreError, Timestamp, Tx};
+use contracts::{Action, FieldError, Money, PersonId, events::ApprovalSuspected, money::Currency};
+use governance::{
+    Command, Directory, Kind, Requester,
+    authority::{Beyond, Given, Matter, OverLimit, Past, Standing, Suspicion, mandates, same_currency},
+    policy::Input,
+    request::{Happened, Refused, Transition, Verdict},
+};
+use serde_json::json;
+use sqlx::AnyConnection;
+
+use super::{Desk, DeskError, name_of, subject};
+use crate::{
+    rules::view::Status,
+    store::{self, Stored, authority as book},
+};
+
+/// Most documents of one chain; longer ones are no chain but a habit.
+const MAX_CHAIN: usize = 100;
+
+/// The chain that a new request joins.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// What the request names, by id.
+    named: Vec<String>,
+    barred: BTreeMap<PersonId, String>,
+}
+
+/// As budgets and patterns name who asked: the people behind a request, or the program alone.
+pub(crate) fn requester_names(requester: &Requester) -> Vec<String> {
+    let own = name_of(&requester.by);
+    let person = requester.on_behalf_of.as_ref().map(|person| format!("person:{person}"));
+    match person {
+        Some(person) if own.starts_with("person:") && own != person => vec![own, person],
+        Some(person) => vec![person],
+        None => vec![own],
+    }
+}
+
+fn people_of(requester: &Requester) -> Vec<PersonId> {
+    let names = requester_names(requester);
+    names.iter().filter_map(|name| PersonId::new(name.strip_prefix("person:")?).ok()).collect()
+}
+
+impl Desk {
+    /// How amounts in other currencies compare. Without stated rates they do not, and are within nobody's authority.
+    pub(crate) fn convert(&self, amount: Money, currency: Currency) -> Option<Money> {
+        same_currency(amount, currency)
+    }
+
+    /// Resolves what a new request names as related, locks that whole chain, and refuses who approved within it: an
+    /// approval there and this request must not overtake each other.
+    pub(super) async fn chain_of(
+        &self,
+        tx: &mut Tx,
+        related: &[String],
+        requester: &Requester,
+    ) -> Result<Chain, DeskError> {
+        if related.is_empty() {
+            return Ok(Chain::default());
+        }
+        let mut named = Vec::new();
+        for (i, name) in related.iter().enumerate() {
+            let unknown = || FieldError::new(format!("/related/{i}"), "is no id or reference of a request");
+            named.push(book::id_of(tx.conn(), name).await?.ok_or_else(|| DeskError::Invalid(vec![unknown()]))?);
+        }
+        let documents = book::chain(tx.conn(), &named, MAX_CHAIN).await?;
+        if documents.len() > MAX_CHAIN {
+            let detail = format!("the chain has more than {MAX_CHAIN} documents");
+            return Err(DeskError::Invalid(vec![FieldError::new("/related", detail)]));
+        }
+        for document in &documents {
+            store::lock(tx, document).await?;
+        }
+        let askers = people_of(requester);
+        for document in &documents {
+            let approvers = book::approvers(tx.conn(), document).await?;
+            if let Some(person) = askers.iter().find(|person| approvers.contains(person)) {
+                let (person, related) = (person.clone(), document.clone());
+                return Err(Refused::ApprovedRelated { person, related }.into());
+            }
+        }
+        let barred = book::barred(tx.conn(), &documents).await?;
+        Ok(Chain { named, barred })
+    }
+
+    /// The directory as it counts for a request that is being opened.
+    pub(super) async fn people_opening(
+        &self,
+        tx: &mut Tx,
+        input: &Input,
+        chain: &Chain,
+    ) -> Result<Directory, StoreError> {
+        let (now, matter) = (tx.now(), Matter::from(input));
+        let around = book::around(tx.conn(), "", now).await?;
+        let mandates = mandates(&around.delegations, &matter, now, &|amount, to| self.convert(amount, to));
+        let standing = Standing { mandates, barred: chain.barred.clone(), ..Standing::default() };
+        Ok(self.directory().for_matter(standing))
+    }
+
+    /// The directory as it counts for a request that exists: who acts for whom, who is kept out, who was called in.
+    pub(crate) async fn people_looking(
+        &self,
+        conn: &mut AnyConnection,
+        request: &Stored,
+        now: Timestamp,
+    ) -> Result<Directory, StoreError> {
+        let around = book::around(&mut *conn, &request.id, now).await?;
+        let barred = if around.has_related {
+            let mut documents = book::chain(&mut *conn, std::slice::from_ref(&request.id), usize::MAX).await?;
+            documents.remove(&request.id);
+            book::barred(conn, &documents).await?
+        } else {
+            BTreeMap::new()
+        };
+        let matter = Matter::from(&request.case.input);
+        let mandates = mandates(&around.delegations, &matter, now, &|amount, to| self.convert(amount, to));
+        let standing = Standing { mandates, barred, called_in: around.called_in, short: BTreeMap::new() };
+        Ok(self.directory().for_matter(standing))
+    }
+
+    /// As [`Self::people_looking`], with the budgets of those on whose authority this command would decide: locked, so
+    /// that what is counted here is still true when it is spent.
+    pub(super) async fn people_deciding(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        command: &Command,
+    ) -> Result<Directory, StoreError> {
+        let now = tx.now();
+        let people = self.people_looking(tx.conn(), request, now).await?;
+        let Command::Decide { person, verdict: Verdict::Approve, .. } = command else { return Ok(people) };
+        let matter = Matter::from(&request.case.input);
+        let roots: BTreeSet<_> = people.standing().roots(person).chain([person]).cloned().collect();
+        let limited = |id: &&PersonId| people.person(id).is_some_and(|person| people.is_limited(person, &matter));
+        let limited: Vec<_> = roots.iter().filter(limited).cloned().collect();
+        if limited.is_empty() {
+            return Ok(people);
+        }
+        // The actor's own budget is spent as well, so it is locked even where only the root's is counted.
+        book::lock_names(tx, &roots.iter().map(|id| format!("person:{id}")).collect()).await?;
+        let mut standing = people.standing().clone();
+        for id in limited {
+            if let Some(over) = self.over_limit(tx.conn(), &people, &id, &matter, now).await? {
+                standing.short.insert(id, over);
+            }
+        }
+        Ok(people.for_matter(standing))
+    }
+
+    async fn over_limit(
+        &self,
+        conn: &mut AnyConnection,
+        people: &Directory,
+        id: &PersonId,
+        matter: &Matter,
+        now: Timestamp,
+    ) -> Result<Option<OverLimit>, StoreError> {
+        let Some(person) = people.person(id) else { return Ok(None) };
+        let given = self.ledger(conn, people, id, now).await?;
+        Ok(people.room(person, matter, &given, now, &|amount, to| self.convert(amount, to)).err())
+    }
+
+    /// What counts against this person's rolling limits.
+    pub(crate) async fn ledger(
+        &self,
+        conn: &mut AnyConnection,
+        people: &Directory,
+        id: &PersonId,
+        now: Timestamp,
+    ) -> Result<Vec<Given>, StoreError> {
+        let longest = people.limits().iter().filter_map(|limit| Some(limit.rolling.as_ref()?.within.seconds())).max();
+        match longest {
+            Some(seconds) => book::given(conn, id, book::back(now, seconds)).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Enters what was approved into the ledger, or refuses it because no authority for it is left: then those who have
+    /// it are asked. A refusal of the state machine passes through.
+    pub(super) async fn spend(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        judged: Result<Transition, Refused>,
+        people: &Directory,
+    ) -> Result<Result<Transition, Refused>, DeskError> {
+        let Ok(transition) = judged else { return Ok(judged) };
+        let matter = Matter::from(&request.case.input);
+        for happened in &transition.happened {
+            let Happened::Decided(decision) = happened else { continue };
+            if decision.verdict != Verdict::Approve {
+                continue;
+            }
+            let root = decision.authority.as_ref().unwrap_or(&decision.person);
+            if let Some(over) = people.standing().short.get(root) {
+                let beyond = self.escalate(tx, request, over.clone(), people).await?;
+                return Ok(Err(Refused::BeyondAuthority(Box::new(beyond))));
+            }
+            let spent: Vec<_> = std::iter::once(&decision.person).chain(&decision.authority).collect();
+            book::give(tx, &spent, &request.id, &matter).await?;
+            for approver in spent {
+                self.look_for_reciprocity(tx, request, approver).await?;
+            }
+        }
+        if Status::of(&transition.state) == Status::Approved {
+            book::mark_approved(tx, &request.id).await?;
+        }
+        Ok(Ok(transition))
+    }
+
+    /// Finds who has the authority: among those whom the policy asks, else among those whose limits the directory
+    /// states for such a matter, who are then called in.
+    async fn escalate(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        over: OverLimit,
+        people: &Directory,
+    ) -> Result<Beyond, DeskError> {
+        let (now, matter) = (tx.now(), Matter::from(&request.case.input));
+        let mut could = Vec::new();
+        for id in request.state.may_be_decided_by(people) {
+            if self.over_limit(tx.conn(), people, &id, &matter, now).await?.is_none() {
+                could.push(id);
+            }
+        }
+        let Some(waiting) = request.state.waiting().filter(|_| could.is_empty()) else {
+            return Ok(Beyond { over, could, called_in: false });
+        };
+        let limited = people.people().iter().filter(|person| people.is_limited(person, &matter));
+        for person in limited {
+            let free = request.state.free_of_duty(&person.id, people).is_ok()
+                && !request.state.decisions.iter().any(|decision| decision.involves(&person.id));
+            if free && self.over_limit(tx.conn(), people, &person.id, &matter, now).await?.is_none() {
+                could.push(person.id.clone());
+            }
+        }
+        if !could.is_empty() {
+            book::call_in(tx, &request.id, waiting.step, &could).await?;
+            self.tell_reminded(tx, request, (waiting.step, &could, waiting.decide_by), true, false).await?;
+        }
+        let called_in = !could.is_empty();
+        Ok(Beyond { over, could, called_in })
+    }
+
+    /// What follows from a new request: its place in its chain, and what it looks like beside earlier ones.
+    pub(super) async fn note_opening(&self, tx: &mut Tx, request: &Stored, chain: &Chain) -> Result<(), StoreError> {
+        for earlier in &chain.named {
+            book::relate(tx, &request.id, earlier).await?;
+        }
+        let limits = self.thresholds(request);
+        let rules = self.patterns;
+        for requester in requester_names(&request.state.requester) {
+            let past = past_of(request, requester, tx.now());
+            book::add_asker(tx, &past).await?;
+            // Programs split nothing across articles, and what has no limit near it cannot be split.
+            if request.case.action.kind() != "purchase" && !past.requester.starts_with("person:") {
+                continue;
+            }
+            let since = book::back(tx.now(), rules.longest().seconds());
+            let earlier = book::past_of(tx.conn(), &past.requester, &past.id, since).await?;
+            for suspicion in governance::authority::suspicions(&past, &earlier, &limits, &rules) {
+                self.flag(tx, request, &suspicion).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The highest amounts that still pass a limit on one request.
+    fn thresholds(&self, request: &Stored) -> Vec<Money> {
+        let directory = self.directory();
+        let about = |types: &[Kind]| types.is_empty() || types.contains(&request.case.input.kind);
+        let limits = directory.limits().iter().filter(|limit| about(&limit.scope.types));
+        limits.filter_map(|limit| limit.per_request).collect()
+    }
+
+    async fn look_for_reciprocity(&self, tx: &mut Tx, request: &Stored, approver: &PersonId) -> Result<(), StoreError> {
+        let (rules, now) = (self.patterns, tx.now());
+        let since = book::back(now, rules.reciprocal_window.seconds());
+        for requester in people_of(&request.state.requester) {
+            let mut earlier = Vec::new();
+            for (a, b) in [(approver, &requester), (&requester, approver)] {
+                let found = book::approved_by(tx.conn(), a, b, since).await?;
+                let asked = |(approval, at)| governance::authority::Asked {
+                    approval,
+                    approver: a.clone(),
+                    requester: b.clone(),
+                    at,
+                };
+                earlier.extend(found.into_iter().map(asked));
+            }
+            let new = governance::authority::Asked {
+                approval: request.id.clone(),
+                approver: approver.clone(),
+                requester: requester.clone(),
+                at: now,
+            };
+            if let Some(suspicion) = rules.reciprocal(&new, &earlier) {
+                self.flag(tx, request, &suspicion).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shown on the request, kept in the audit, and told to whoever listens; once for each pattern.
+    pub(super) async fn flag(&self, tx: &mut Tx, request: &Stored, found: &Suspicion) -> Result<(), StoreError> {
+        if !book::suspect(tx, &request.id, found).await? {
+            return Ok(());
+        }
+        let details = json!({"pattern": found.pattern, "evidence": found.evidence});
+        tx.audit("steward", "approval.suspected", &subject(&request.id), details).await?;
+        let pattern = serde_json::to_value(found.pattern)?;
+        let event = ApprovalSuspected {
+            approval_id: request.id.clone(),
+            title: request.case.title.clone(),
+            pattern: pattern.as_str().unwrap_or_default().to_owned(),
+            summary: found.evidence.summary.clone(),
+            approvals: found.evidence.approvals.clone(),
+        };
+        tx.emit(&event).await?;
+        Ok(())
+    }
+}
+
+fn past_of(request: &Stored, requester: String, at: Timestamp) -> Past {
+    let action = &request.case.action;
+    Past {
+        id: request.id.clone(),
+        requester,
+        kind: Kind::of(action),
+        product: action.product().clone(),
+        supplier: match action {
+            Action::Purchase { supplier, .. } | Action::Substitution { supplier, .. } => Some(supplier.clone()),
+            Action::Transfer { .. } | Action::WriteOff { .. } => None,
+        },
+        place: action.location().cloned(),
+        quantity: action.quantity(),
+        value: request.case.input.value,
+        at,
+        approved_at: (Status::of(&request.state) == Status::Approved).then_some(at),
+    }
+}
