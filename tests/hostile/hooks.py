@@ -172,6 +172,11 @@ def before_call(ctx, case, kwargs):
         case.path_parameters["token"] = token
     if "product" in case.path_parameters:
         case.path_parameters |= {"product": SKU, "location": DICE.choice([STORE, NEAR, ABROAD])}
+    if label.endswith("/audit/proofs/inclusion"):
+        if known := ids(case.path.replace("/proofs/inclusion", "")):
+            case.query = {"id": known[0]}
+    if label.endswith("/audit/proofs/consistency"):
+        case.query = {"from": DICE.choice([0, 1, 2])}
     if "/models/{name}" in label:
         case.path_parameters["name"] = MODEL
     if label in BODIES:

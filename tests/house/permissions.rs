@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 
 /// Open on purpose, with what an empty-handed caller gets: the published keys, and the pages behind signed links, whose
 /// link is the credential.
-const PUBLIC: [(&str, &str, u16); 3] = [
+const PUBLIC: [(&str, &str, u16); 7] = [
     ("get", "/approvals/.well-known/jwks.json", 200),
+    ("get", "/scoring/v1/audit/keys", 200),
+    ("get", "/approvals/v1/audit/keys", 200),
+    ("get", "/supply/v1/audit/keys", 200),
+    ("get", "/notify/v1/audit/keys", 200),
     ("get", "/approvals/decide/{token}", 403),
     ("post", "/approvals/decide/{token}", 403),
 ];

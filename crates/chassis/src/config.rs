@@ -15,8 +15,8 @@ pub const DEFAULT_YAML: &str = include_str!("../default.yaml");
 
 /// Sections that belong to one service each; read by [`Settings::section`].
 const SERVICE_SECTIONS: [&str; 4] = ["scoring", "approvals", "supply", "notify"];
-const COMMON_SECTIONS: [&str; 9] =
-    ["public_url", "http", "store", "bus", "relay", "shared", "auth", "outgoing", "telemetry"];
+const COMMON_SECTIONS: [&str; 10] =
+    ["public_url", "http", "store", "bus", "relay", "shared", "auth", "audit", "outgoing", "telemetry"];
 /// Keys whose environment value is split at commas.
 const LIST_KEYS: [&str; 2] = ["outgoing.allow", "outgoing.callback_allow"];
 /// Bounds the search for further errors in one section; a file worse than this is not worth listing.
@@ -70,6 +70,7 @@ pub struct CommonSettings {
     pub relay: RelaySettings,
     pub shared: SharedSettings,
     pub auth: AuthSettings,
+    pub audit: AuditSettings,
     pub outgoing: OutgoingSettings,
     pub telemetry: TelemetrySettings,
 }
@@ -89,6 +90,8 @@ pub struct HttpSettings {
 pub struct StoreSettings {
     url: Option<SecretString>,
     url_file: Option<SecretFile>,
+    owner_url: Option<SecretString>,
+    owner_url_file: Option<SecretFile>,
     pub data_dir: PathBuf,
     pub max_connections: u32,
 }
@@ -125,6 +128,14 @@ pub struct AuthSettings {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct AuditSettings {
+    pub origin: String,
+    pub signing_key_file: Option<PathBuf>,
+    pub published_keys_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OutgoingSettings {
     pub allow: Vec<String>,
     pub callback_allow: Vec<String>,
@@ -154,6 +165,14 @@ impl StoreSettings {
     /// When `url_file` cannot be read.
     pub fn url(&self) -> Result<Option<SecretString>, ConfigError> {
         secret_of(self.url_file.as_ref(), self.url.as_ref())
+    }
+
+    /// URL of PostgreSQL for the role that owns the tables and migrates; `None` means that the role of `url` does.
+    ///
+    /// # Errors
+    /// When `owner_url_file` cannot be read.
+    pub fn owner_url(&self) -> Result<Option<SecretString>, ConfigError> {
+        secret_of(self.owner_url_file.as_ref(), self.owner_url.as_ref())
     }
 }
 
@@ -345,6 +364,7 @@ impl CommonSettings {
         let relay = collect.section::<RelaySettings>("relay", take("relay"));
         let shared = collect.section::<SharedSettings>("shared", take("shared"));
         let auth = collect.section::<AuthSettings>("auth", take("auth"));
+        let audit = collect.section::<AuditSettings>("audit", take("audit"));
         let outgoing = collect.section::<OutgoingSettings>("outgoing", take("outgoing"));
         let telemetry = collect.section::<TelemetrySettings>("telemetry", take("telemetry"));
         let (mut outgoing, mut telemetry) = (outgoing?, telemetry?);
@@ -361,6 +381,7 @@ impl CommonSettings {
             relay: relay?,
             shared: shared?,
             auth: auth?,
+            audit: audit?,
             outgoing,
             telemetry,
         })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
 use crate::{
+    audit::Notary,
     clock::{Clock, Ids},
     http::ApiError,
     outgoing::Outgoing,
@@ -24,6 +25,7 @@ pub(crate) struct Parts {
     pub outgoing: Outgoing,
     pub shared: Shared,
     pub metrics: Metrics,
+    pub notary: Notary,
 }
 
 impl Cx {
@@ -41,7 +43,9 @@ impl Cx {
             testkit::install_tls_provider();
             Outgoing::new(&crate::Settings::from_yaml("").unwrap().common.outgoing).unwrap()
         });
+        let notary = Notary::new(&crate::Settings::from_yaml("").unwrap().common.audit, store.service(), store.ids());
         Self::new(Parts {
+            notary: notary.unwrap(),
             clock: store.clock().clone(),
             ids: store.ids().clone(),
             outgoing: outgoing.clone(),
@@ -80,6 +84,12 @@ impl Cx {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Who signs for this service's audit log.
+    #[must_use]
+    pub fn notary(&self) -> &Notary {
+        &self.0.notary
     }
 
     /// The service's prefix: `supply`, `approvals`, ...

@@ -5,6 +5,7 @@
 //! and jobs get a [`Cx`]; whatever must not be lost is written through a [`store::Tx`]; whatever leaves the process
 //! leaves through the relay.
 
+pub mod audit;
 pub mod auth;
 mod bus;
 pub mod clock;

@@ -1,10 +1,11 @@
 //! Words on the wire.
 //!
 //! Everything that crosses a process boundary is spelled here, once: the event envelope and its payloads, the facts
-//! that models and people look at, the problem document, pages, money and identifiers. The crate knows how to read
+//! that models and people look at, the audit log, the problem document, pages, money and identifiers. The crate knows how to read
 //! and write these words and nothing else: no I/O, no clock, no randomness.
 
 pub mod action;
+pub mod audit;
 pub mod canonical;
 pub mod envelope;
 pub mod events;
@@ -15,6 +16,7 @@ pub mod page;
 pub mod problem;
 
 pub use action::Action;
+pub use audit::{AuditLeaf, Jwk, Jwks, TreeHash};
 pub use canonical::{Digest, canonical_json};
 pub use envelope::{Envelope, Trace};
 pub use events::{EventPayload, catalogue};

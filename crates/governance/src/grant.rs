@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+pub use contracts::audit::{Jwk, Jwks};
 use contracts::{Action, Digest, PersonId};
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
@@ -155,9 +155,8 @@ pub struct SignFailed(#[source] jsonwebtoken::errors::Error);
 
 /// Holds the private key. Its `kid` is the RFC 7638 thumbprint of the public key, so it needs no bookkeeping.
 pub struct GrantSigner {
-    kid: String,
     key: EncodingKey,
-    public: Vec<u8>,
+    public: Jwk,
 }
 
 impl GrantSigner {
@@ -192,9 +191,8 @@ impl GrantSigner {
     fn from_pair(pair: &Ed25519KeyPair) -> Result<Self, InvalidKey> {
         // Version 2 holds the public key too, and is the only one that the signing library takes.
         let der = pair.to_pkcs8().map_err(|_| InvalidKey::Pkcs8)?;
-        let public = pair.public_key().as_ref().to_vec();
-        let kid = thumbprint(&URL_SAFE_NO_PAD.encode(&public));
-        Ok(Self { kid, key: EncodingKey::from_ed_der(der.as_ref()), public })
+        let public = Jwk::ed25519(pair.public_key().as_ref());
+        Ok(Self { key: EncodingKey::from_ed_der(der.as_ref()), public })
     }
 
     /// The private key in PKCS#8 version 2, to be stored as a secret.
@@ -205,20 +203,13 @@ impl GrantSigner {
 
     #[must_use]
     pub fn kid(&self) -> &str {
-        &self.kid
+        &self.public.kid
     }
 
     /// The public key for `/.well-known/jwks.json`.
     #[must_use]
     pub fn jwk(&self) -> Jwk {
-        Jwk {
-            kty: "OKP".into(),
-            crv: "Ed25519".into(),
-            kid: self.kid.clone(),
-            x: URL_SAFE_NO_PAD.encode(&self.public),
-            alg: "EdDSA".into(),
-            usage: "sig".into(),
-        }
+        self.public.clone()
     }
 
     /// The token. Instants are cut to whole seconds.
@@ -228,39 +219,9 @@ impl GrantSigner {
     pub fn sign(&self, grant: &Grant) -> Result<String, SignFailed> {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.into());
-        header.kid = Some(self.kid.clone());
+        header.kid = Some(self.public.kid.clone());
         jsonwebtoken::encode(&header, grant, &self.key).map_err(SignFailed)
     }
-}
-
-/// RFC 7638: SHA-256 over the required members in lexicographic order.
-fn thumbprint(x: &str) -> String {
-    let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-    URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, members.as_bytes()))
-}
-
-/// A public key (RFC 7517, RFC 8037).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Jwk {
-    #[schema(example = "OKP")]
-    pub kty: String,
-    #[schema(example = "Ed25519")]
-    pub crv: String,
-    pub kid: String,
-    /// The key, base64url without padding.
-    #[schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
-    pub x: String,
-    #[schema(example = "EdDSA")]
-    pub alg: String,
-    #[serde(rename = "use")]
-    #[schema(example = "sig")]
-    pub usage: String,
-}
-
-/// The key set; during a rotation it holds the old key and the new one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Jwks {
-    pub keys: Vec<Jwk>,
 }
 
 /// Verifies grants against published keys.
@@ -273,9 +234,8 @@ impl GrantVerifier {
     /// [`InvalidKey::Jwk`] when one of the keys is not an Ed25519 public key.
     pub fn from_jwks(jwks: &Jwks) -> Result<Self, InvalidKey> {
         let key = |jwk: &Jwk| {
-            let bytes = URL_SAFE_NO_PAD.decode(&jwk.x).map_err(|_| InvalidKey::Jwk)?;
-            let ours = jwk.kty == "OKP" && jwk.crv == "Ed25519" && bytes.len() == 32;
-            ours.then(|| (jwk.kid.clone(), DecodingKey::from_ed_der(&bytes))).ok_or(InvalidKey::Jwk)
+            let bytes = jwk.public().map_err(|_| InvalidKey::Jwk)?;
+            Ok((jwk.kid.clone(), DecodingKey::from_ed_der(&bytes)))
         };
         Ok(Self { keys: jwks.keys.iter().map(key).collect::<Result<_, _>>()? })
     }

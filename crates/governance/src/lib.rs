@@ -5,10 +5,9 @@
 //!
 //! The way of a request through the modules: [`policy`] turns an action and its facts into a route; [`request`] walks
 //! the route with the people of the [`directory`], as far as their [`authority`] goes, whom a [`link`] lets in; an
-//! approval becomes a [`grant`], bound to the facts by [`drift`]; every step leaves a leaf of [`audit`].
+//! approval becomes a [`grant`], bound to the facts by [`drift`]; every step leaves a leaf of `contracts::audit`.
 
 pub mod actor;
-pub mod audit;
 pub mod authority;
 pub mod directory;
 pub mod drift;

@@ -61,6 +61,9 @@ impl Home {
         home.once("secrets/grants.der", || {
             Ok(GrantSigner::from_seed(&ids.secret_bytes::<32>())?.pkcs8_der().to_vec())
         })?;
+        home.once("secrets/audit.der", || {
+            Ok(GrantSigner::from_seed(&ids.secret_bytes::<32>())?.pkcs8_der().to_vec())
+        })?;
         home.once("directory.yaml", || Ok(include_bytes!("../defaults/directory.yaml").to_vec()))?;
         home.once("contacts.yaml", || Ok(include_bytes!("../defaults/contacts.yaml").to_vec()))?;
         home.make_keys(&ids)?;
@@ -94,6 +97,7 @@ impl Home {
             "store": {"data_dir": file("store")},
             "auth": {"keys_file": file("keys.yaml"), "session_secret_file": file("secrets/session"),
                 "secure_cookie": false},
+            "audit": {"signing_key_file": file("secrets/audit.der")},
             // This machine's own n8n and the fleet itself are what a laptop calls.
             "outgoing": {"allow": ["127.0.0.1", "localhost"], "callback_allow": [N8N, "http://localhost:5678"]},
             "telemetry": {"log_format": "text", "log_filter": "warn,lapin=off,actix_http=off"},

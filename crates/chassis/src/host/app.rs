@@ -35,7 +35,11 @@ fn routes(service: &Service, config: &mut ServiceConfig<'_>) {
         .service(http::dead_letters::get_dead_letter)
         .service(http::dead_letters::replay_dead_letter)
         .service(http::dead_letters::discard_dead_letter)
-        .service(http::audit::list_audit);
+        .service(http::audit::list_audit)
+        .service(http::audit_log::get_checkpoint)
+        .service(http::audit_log::prove_inclusion)
+        .service(http::audit_log::prove_consistency)
+        .service(http::audit_log::get_audit_keys);
 }
 
 /// The OpenAPI 3.1 document of a service, from the same registration that serves it.

@@ -1,7 +1,7 @@
 //! `/healthz`, `/readyz`, `/metrics`: alive, able to work, and how much waits.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,14 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{bus::Bus, clock::Clock, cx::Cx, housekeeping, telemetry::Metrics};
+use crate::{
+    audit::{self, MAXIMUM_LAG},
+    bus::Bus,
+    clock::Clock,
+    cx::Cx,
+    housekeeping,
+    telemetry::Metrics,
+};
 
 /// How often the gauges are read from the stores.
 const GAUGES: Duration = Duration::from_secs(5);
@@ -30,6 +37,8 @@ pub(super) struct Health {
     draining: Arc<AtomicBool>,
     /// What was last told; nothing before the first probe.
     told: Arc<Mutex<Option<State>>>,
+    /// Services whose audit log is not folded in time.
+    unfolded: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 /// What an operator is told of when it changes, and not at each probe.
@@ -66,7 +75,7 @@ impl Health {
         buses: BTreeMap<&'static str, Bus>,
         metrics: Metrics,
     ) -> Self {
-        Self { contexts, buses, metrics, draining: Arc::default(), told: Arc::default() }
+        Self { contexts, buses, metrics, draining: Arc::default(), told: Arc::default(), unfolded: Arc::default() }
     }
 
     pub(super) fn drain(&self) {
@@ -87,6 +96,10 @@ impl Health {
             let list = if trouble.passing { &mut degraded } else { &mut reasons };
             list.push(format!("{service}: bus: {}", trouble.cause));
         }
+        let unfolded = self.unfolded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        degraded.extend(unfolded.into_iter().map(|service| {
+            format!("{service}: audit: leaves have waited longer than {MAXIMUM_LAG:?} to be folded into the log")
+        }));
         Readiness { ready: reasons.is_empty(), reasons, degraded }
     }
 
@@ -116,12 +129,22 @@ impl Health {
                     Ok(backlog) => self.show(service, &backlog, &mut seen_waiting, &mut seen_dead),
                     Err(error) => tracing::debug!(service, error = %crate::chain(&error), "no backlog figures"),
                 }
+                match audit::lag(cx).await {
+                    Ok(lag) => self.show_audit(service, lag),
+                    Err(error) => tracing::debug!(service, error = %crate::chain(&error), "no figures of the audit log"),
+                }
             }
             tokio::select! {
                 () = clock.sleep(GAUGES) => {}
                 () = stop.cancelled() => {}
             }
         }
+    }
+
+    fn show_audit(&self, service: &'static str, lag: audit::Lag) {
+        self.metrics.set_audit_lag(service, lag.unfolded, lag.seconds);
+        let mut unfolded = self.unfolded.lock().unwrap_or_else(PoisonError::into_inner);
+        if lag.is_too_long() { unfolded.insert(service) } else { unfolded.remove(service) };
     }
 
     fn show(

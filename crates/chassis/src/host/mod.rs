@@ -18,6 +18,7 @@ use secrecy::ExposeSecret;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    audit::{self, Notary},
     auth::Auth,
     bus::{Bus, InProcessBus, RabbitBus},
     clock::{Clock, Ids},
@@ -100,6 +101,7 @@ pub async fn start(services: Vec<Service>, settings: &Settings, options: HostOpt
             outgoing: outgoing.clone(),
             shared: shared.clone(),
             metrics: metrics.clone(),
+            notary: Notary::new(&settings.common.audit, service.name, &Ids::default())?,
         };
         contexts.insert(service.name, Cx::new(parts));
     }
@@ -153,7 +155,8 @@ async fn open_store(service: &Service, settings: &Settings, clock: &Clock) -> Re
         Some(url) => url.expose_secret().to_owned(),
         None => format!("sqlite:{}", common.data_dir.display()),
     };
-    let options = StoreOptions { url, schema: service.name, max_connections: common.max_connections };
+    let owner_url = common.owner_url()?.map(|url| url.expose_secret().to_owned());
+    let options = StoreOptions { url, owner_url, schema: service.name, max_connections: common.max_connections };
     Store::open(&options, service.migrations, clock.clone(), Ids::default())
         .await
         .map_err(|source| HostError::Store { service: service.name, source })
@@ -206,6 +209,7 @@ async fn spawn_loops(
         for executor in &service.executors {
             tasks.spawn(relay::run_effects(tools.clone(), Arc::clone(executor), stop.clone()));
         }
+        tasks.spawn(audit::run(tools.cx.clone(), stop.clone()));
         for job in &service.jobs {
             tasks.spawn(job.clone().run(tools.cx.clone(), stop.clone()));
         }

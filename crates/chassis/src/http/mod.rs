@@ -4,6 +4,7 @@
 //! bad field; a handler that runs has valid input.
 
 pub(crate) mod audit;
+pub(crate) mod audit_log;
 mod body;
 pub(crate) mod command;
 pub(crate) mod dead_letters;

@@ -82,7 +82,7 @@ const SCHEDULE: [f64; 20] =
 /// The store of the service, with nothing that stops it.
 pub(super) async fn open(folder: &Path, ground: &Ground) -> Store {
     let url = format!("sqlite:{}", folder.display());
-    let options = StoreOptions { url, schema: "probe", max_connections: 3 };
+    let options = StoreOptions { url, owner_url: None, schema: "probe", max_connections: 3 };
     Store::open(&options, &[], ground.clock.clone(), ground.ids.clone()).await.unwrap()
 }
 

@@ -61,12 +61,13 @@ impl Dialect {
         }
     }
 
-    /// Per-connection settings. `synchronous = FULL` because an answered command must survive a power cut; the lock
+    /// Per-connection settings. `recursive_triggers` so that the audit log refuses `INSERT OR REPLACE` as well, which
+    /// deletes. `synchronous = FULL` because an answered command must survive a power cut; the lock
     /// timeout turns a wait for a running twin into an answer (409) instead of a hanging call.
     pub(super) async fn prepare(self, connection: &mut AnyConnection, schema: &str) -> Result<(), sqlx::Error> {
         let statements = match self {
             Self::Sqlite => "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
-                 PRAGMA foreign_keys = ON"
+                 PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON"
                 .to_owned(),
             // The idle timeout is for a replica that was stopped or cut off inside a transaction: its locks would keep
             // rows and leases from all the others for as long as its connection looks alive. Statements here take

@@ -41,6 +41,8 @@ pub type Reader = PoolConnection<Any>;
 pub struct StoreOptions {
     /// `postgres://...` or `sqlite:///path/to/folder`.
     pub url: String,
+    /// The same database for the role that owns the tables and migrates them; PostgreSQL only.
+    pub owner_url: Option<String>,
     /// Schema (PostgreSQL) or file name (SQLite): the service's prefix.
     pub schema: &'static str,
     pub max_connections: u32,
@@ -85,9 +87,7 @@ impl Store {
         let dialect = Dialect::of(&options.url)?;
         let url = dialect.url(options)?;
         let schema = options.schema;
-        if dialect == Dialect::Postgres {
-            migrate::create_schema(&url, schema).await?;
-        }
+        migrate::prepare_schema(dialect, &url, options, migrations).await?;
         let pool = AnyPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(ACQUIRE)
@@ -96,7 +96,9 @@ impl Store {
             .await
             .map_err(StoreError::unavailable)?;
         let turn = dialect.turn_to_migrate(options).await?;
-        migrate::run(&pool, dialect, migrations).await?;
+        if !migrate::is_done(&pool, migrations).await? {
+            migrate::run(&pool, dialect, migrations).await?;
+        }
         drop(turn);
         Ok(Self(Arc::new(Inner {
             pool,

@@ -29,6 +29,8 @@ struct Instruments {
     rate_limited: Counter<u64>,
     hints: Counter<u64>,
     events_lost: Counter<u64>,
+    audit_lag: Gauge<f64>,
+    audit_unfolded: Gauge<u64>,
     /// Keeps the meters alive: instruments only hold weak references.
     _provider: SdkMeterProvider,
 }
@@ -64,6 +66,11 @@ impl Default for Metrics {
             rate_limited: counter("rate_limited", "Requests refused by the rate limit"),
             hints: counter("hints", "Webhooks that say where to look, by what became of them"),
             events_lost: counter("events_lost", "Changes in Odoo that no webhook had announced"),
+            audit_lag: meter
+                .f64_gauge("audit_lag_seconds")
+                .with_description("Age of the oldest audit leaf that is in no checkpoint")
+                .build(),
+            audit_unfolded: gauge("audit_unfolded", "Audit leaves that are in no checkpoint"),
             exporter,
             _provider: provider,
         }))
@@ -138,6 +145,12 @@ impl Metrics {
     /// Changes of records of that model that the reconciler found and no webhook had announced.
     pub fn events_lost(&self, model: &str, events: u64) {
         self.0.events_lost.add(events, &[label("model", model)]);
+    }
+
+    /// How far the sequencer of the audit log is behind: leaves, and the age of the oldest in seconds.
+    pub fn set_audit_lag(&self, service: &str, leaves: u64, seconds: f64) {
+        self.0.audit_unfolded.record(leaves, &[label("service", service)]);
+        self.0.audit_lag.record(seconds, &[label("service", service)]);
     }
 }
 

@@ -48,7 +48,7 @@ impl Bed {
     /// A service that writes down what it hears, and cannot read what is about `poison`.
     async fn subscriber(&self, service: &'static str) -> Subscriber {
         let url = format!("sqlite:{}", self.folder.path().display());
-        let options = StoreOptions { url, schema: service, max_connections: 5 };
+        let options = StoreOptions { url, owner_url: None, schema: service, max_connections: 5 };
         let store = Store::open(&options, &[], Clock::system(), self.ids.clone()).await.unwrap();
         let listener = Service::new(service, "Probe", "A subscriber.").on::<StockRanLow>(|_, tx, event| {
             Box::pin(async move {

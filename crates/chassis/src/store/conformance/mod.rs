@@ -1,6 +1,7 @@
 //! What must be true of the store, over SQLite and PostgreSQL. Each law has its own names for what it writes, so all of
 //! them share one database, as two replicas do.
 
+mod audit;
 mod claims;
 mod leases;
 
@@ -31,7 +32,7 @@ struct Bed {
 impl Bed {
     async fn over(url: String) -> Self {
         let clock = Clock::manual("2026-11-23T08:00:00Z".parse().unwrap());
-        let options = StoreOptions { url, schema: "probe", max_connections: 5 };
+        let options = StoreOptions { url, owner_url: None, schema: "probe", max_connections: 5 };
         let opens = (0..4).map(|_| {
             let (options, clock) = (options.clone(), clock.clone());
             tokio::spawn(async move { Store::open(&options, &[], clock, Ids::default()).await })
@@ -57,6 +58,7 @@ async fn conforms(bed: &Bed) {
     what_nobody_can_ask_for_any_more_is_tidied_away(bed).await;
     claims::conform(bed).await;
     leases::conform(bed).await;
+    audit::conform(bed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
