@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Role {
 }
 
 /// A location with its region, as far as they are known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -52,7 +52,7 @@ fn a_route_is_pinned_and_says_which_rows_failed_on_what() {
         "from": {"region": "south"}, "to": {"region": "north"}}));
     let route = policy.route(&reference, &given);
     assert_eq!((route.row.as_str(), &route.policy), ("cross-region-transfer", &reference));
-    let trace: Vec<_> = route.trace.iter().map(|tried| (tried.row.as_str(), tried.failed.as_str())).collect();
+    let trace: Vec<_> = route.trace.iter().map(|tried| (tried.row.as_str(), &*tried.failed)).collect();
     assert_eq!(trace, [("routine-transfer", "/when/value"), ("large-cross-region-transfer", "/when/value")]);
     assert_eq!(route.tolerances, policy.tolerances[&Kind::Transfer]);
     assert_eq!(route.grant_valid_for.to_string(), "1d");
@@ -87,7 +87,7 @@ fn rows_that_nothing_reaches_are_named() {
     let rows = "
 - {name: crossing, when: {region: {crosses: true}}, then: deny}
 - {name: within, when: {region: {crosses: false}}, then: deny}
-- {name: north-to-south, when: {region: {from: [north], to: [south]}}, then: auto_approve}
+- {name: north-to-south, when: {region: {from: [north], to: [south]}}, then: auto_approve, uncapped: a test}
 - {name: rest, then: deny}
 ";
     assert_eq!(kinds_found(&policy(rows)), [(FindingKind::Unreachable, "/rows/2".into())]);
@@ -184,6 +184,8 @@ fn inputs() -> impl Strategy<Value = Input> {
             from,
             score: score.map(|score| score * 100_000),
             band: None,
+            severity: None,
+            promotion: None,
             business_unit: None,
         })
 }
@@ -214,10 +216,12 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     });
     prop::collection::vec(when, 1..6).prop_map(|whens| {
         let row = |(i, when)| Row {
-            name: format!("row-{i}"),
+            name: format!("row-{i}").as_str().into(),
             why: None,
             when,
             then: Then::AutoApprove,
+            uncapped: None,
+            shadows: Vec::new(),
             tolerances: None,
             grant_valid_for: None,
         };
@@ -254,7 +258,7 @@ fn naive(rows: &[Row], input: &Input) -> Option<String> {
             && between(&when["value"], given["value"]["minor"].as_f64())
             && between(&when["score"], given["score"].as_f64().map(|score| score / 1e6))
     };
-    rows.iter().find(|row| holds(row)).map(|row| row.name.clone())
+    rows.iter().find(|row| holds(row)).map(|row| row.name.to_string())
 }
 
 fn table(rows: Vec<Row>) -> Policy {

@@ -1,19 +1,34 @@
 //! What a policy must pass before it is published.
+//!
+//! Rows are read from top to bottom, so a special case stands before the general one, and that order is no finding. What
+//! is found are rows that cross: each takes some of what the other would. Where the earlier one passes without a person
+//! what the later one would have refused or shown to somebody, the policy is refused until the earlier row says in
+//! `shadows` that it means it; otherwise it is a warning. A timeout cannot approve: there is no way to write it.
 
 use std::{collections::BTreeMap, fmt};
 
-use contracts::{PersonId, RegionId};
+use contracts::{PersonId, RegionId, money::Currency};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Input, NO_ROW,
-    reach::reach,
+    reach::{Overlap, reach},
     table::{AtTimeout, Case, Policy, Row, SiteOf, Step, Then, Who},
 };
 use crate::{Directory, Kind, Site};
 
-/// Gaps shown at most; one mended row often closes many.
-const GAPS_SHOWN: usize = 3;
+/// Gaps and overlaps shown at most; one mended row often closes many.
+const SHOWN: usize = 20;
+
+/// Whether a finding stands in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// The policy is not published.
+    Error,
+    /// Worth a look; the policy may mean it.
+    Warning,
+}
 
 /// What kind of thing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -23,7 +38,15 @@ pub enum FindingKind {
     Gap,
     /// Rows above take everything this row could match.
     Unreachable,
-    /// The table is too intertwined for the check of gaps and reach.
+    /// Two rows with different outcomes match the same input, and neither is a special case of the other.
+    Overlap,
+    /// `shadows` names no later row.
+    UnknownRow,
+    /// A row passes requests of any value and does not say why.
+    Uncapped,
+    /// A condition is in another currency than the policy's.
+    OtherCurrency,
+    /// The table is too intertwined for the check of gaps, reach and overlaps.
     TooComplex,
     /// Nobody in the directory holds the role.
     NobodyHolds,
@@ -35,13 +58,17 @@ pub enum FindingKind {
     CaseFailed,
 }
 
-/// One thing that is wrong. A policy with findings is not published.
+/// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finding {
+    pub level: Level,
     pub kind: FindingKind,
+    /// The overlay that it is about; absent for the base policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<String>,
-    /// JSON pointer into the policy.
+    /// JSON pointer into the policy or overlay.
     #[schema(example = "/rows/2/then/steps/0/ask")]
     pub pointer: String,
     pub detail: String,
@@ -52,63 +79,64 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(overlay) = &self.overlay {
+            write!(f, "overlay {overlay}: ")?;
+        }
         write!(f, "{}: {}", self.pointer, self.detail)
     }
 }
 
+impl Finding {
+    fn new(kind: FindingKind, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        let (pointer, detail) = (pointer.into(), detail.into());
+        Self { level: Level::Error, kind, overlay: None, row: None, pointer, detail, example: None }
+    }
+
+    fn of(row: &Row, kind: FindingKind, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { row: Some(row.name.to_string()), ..Self::new(kind, pointer, detail) }
+    }
+
+    /// A condition of an overlay that could never be compared with the values of the base.
+    pub(super) fn other_currency(index: usize, row: &Row, base: Currency) -> Self {
+        let detail = format!("conditions are in the currency of the base policy, {base:?}");
+        Self::of(row, FindingKind::OtherCurrency, format!("/rows/{index}/when/value/currency"), detail)
+    }
+
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.level == Level::Error
+    }
+}
+
+/// The rows that judge: those of a base policy, or of a base with an overlay, whose own rows are then looked at.
+pub(super) struct Rows<'a> {
+    pub(super) policy: &'a Policy,
+    /// Of each row its index in the overlay; `None`, it belongs to the base, which is checked by itself.
+    pub(super) own: Option<&'a [Option<usize>]>,
+    /// The business unit that is judged; all when absent.
+    pub(super) unit: Option<&'a String>,
+}
+
 impl Policy {
-    /// Everything that would surprise its author: gaps, rows out of reach, roles nobody holds, steps nobody can
-    /// satisfy, cases that fail. Empty = fit to be published.
+    /// Everything that would surprise its author: gaps, rows out of reach or across each other, roles nobody holds,
+    /// steps nobody can satisfy, cases that fail. No error among it = fit to be published.
     #[must_use]
     pub fn check(&self, directory: &Directory) -> Vec<Finding> {
-        let mut findings = self.check_reach();
-        for (i, row) in self.rows.iter().enumerate() {
-            if let Then::Steps(steps) = &row.then {
-                let mut people = check_people(i, row, steps, directory);
-                if people.is_empty() {
-                    people.extend(check_satisfiable(i, row, steps, directory));
-                }
-                findings.append(&mut people);
-            }
-        }
+        let mut findings = Rows { policy: self, own: None, unit: None }.check(directory);
         let cases = self.cases.iter().enumerate();
         findings.extend(cases.filter_map(|(i, case)| self.check_case(i, case)));
         findings
     }
 
-    fn check_reach(&self) -> Vec<Finding> {
-        let finding = |kind, pointer: String, detail: &str| Finding {
-            kind,
-            row: None,
-            pointer,
-            detail: detail.to_owned(),
-            example: None,
-        };
-        let Some(reach) = reach(self) else {
-            let detail = "the conditions are too intertwined to check for gaps; use fewer different limits and names";
-            return vec![finding(FindingKind::TooComplex, "/rows".into(), detail)];
-        };
-        let unreachable = reach.unreachable.into_iter().filter_map(|i| {
-            let row = Some(self.rows.get(i)?.name.clone());
-            let detail = "no request gets here: the rows above match everything that this one would";
-            Some(Finding { row, ..finding(FindingKind::Unreachable, format!("/rows/{i}"), detail) })
-        });
-        let gaps = reach.gaps.into_iter().take(GAPS_SHOWN).map(|example| {
-            let detail = format!("no row matches {}", in_words(&example));
-            Finding { example: Some(example), ..finding(FindingKind::Gap, "/rows".into(), &detail) }
-        });
-        unreachable.chain(gaps).collect()
-    }
-
-    fn check_case(&self, index: usize, case: &Case) -> Option<Finding> {
-        let (won, trace) = self.first_match(&case.given);
+    pub(super) fn check_case(&self, index: usize, case: &Case) -> Option<Finding> {
+        let (won, trace) = self.first_match(&self.see(&case.given));
         let row = won.map_or(NO_ROW, |row| &row.name);
         let asks: Vec<Who> = match won.map(|row| &row.then) {
             Some(Then::Steps(steps)) => steps.iter().map(|step| step.ask.clone()).collect(),
             _ => Vec::new(),
         };
         let detail = if row != case.expect.row {
-            let expected = trace.iter().find(|tried| tried.row == case.expect.row);
+            let expected = trace.iter().find(|tried| *tried.row == *case.expect.row);
             let because = expected.map(|tried| format!(", since {} does not hold", tried.failed)).unwrap_or_default();
             format!("case {:?} comes to row {row:?}, not {:?}{because}", case.name, case.expect.row)
         } else if case.expect.asks.as_ref().is_some_and(|expected| *expected != asks) {
@@ -117,9 +145,88 @@ impl Policy {
         } else {
             return None;
         };
-        let (row, pointer) = (Some(row.to_owned()), format!("/cases/{index}"));
-        Some(Finding { kind: FindingKind::CaseFailed, row, pointer, detail, example: None })
+        let finding = Finding::new(FindingKind::CaseFailed, format!("/cases/{index}"), detail);
+        Some(Finding { row: Some(row.to_owned()), ..finding })
     }
+}
+
+impl Rows<'_> {
+    pub(super) fn check(&self, directory: &Directory) -> Vec<Finding> {
+        let mut findings = self.check_reach();
+        for (i, row) in self.policy.rows.iter().enumerate() {
+            let Some(own) = self.own(i) else { continue };
+            findings.extend(uncapped(own, row));
+            findings.extend(self.unknown_shadows(i, own, row));
+            if let Then::Steps(steps) = &row.then {
+                let mut people = check_people(own, row, steps, directory);
+                if people.is_empty() {
+                    people.extend(check_satisfiable(own, row, steps, directory));
+                }
+                findings.append(&mut people);
+            }
+        }
+        findings
+    }
+
+    /// Where the row stands in the document that is looked at.
+    fn own(&self, index: usize) -> Option<usize> {
+        match self.own {
+            None => Some(index),
+            Some(own) => own.get(index).copied().flatten(),
+        }
+    }
+
+    fn check_reach(&self) -> Vec<Finding> {
+        let Some(reach) = reach(self) else {
+            let detail = "the conditions are too intertwined to check for gaps; use fewer different limits and names";
+            return vec![Finding::new(FindingKind::TooComplex, "/rows", detail)];
+        };
+        let rows = &self.policy.rows;
+        let unreachable = reach.unreachable.into_iter().filter_map(|i| {
+            let detail = "no request gets here: the rows above match everything that this one would";
+            Some(Finding::of(rows.get(i)?, FindingKind::Unreachable, format!("/rows/{}", self.own(i)?), detail))
+        });
+        let gaps = reach.gaps.into_iter().take(SHOWN).map(|example| {
+            let detail = format!("no row matches {}", in_words(&example));
+            Finding { example: Some(example), ..Finding::new(FindingKind::Gap, "/rows", detail) }
+        });
+        let overlaps = reach.overlaps.into_iter().filter_map(|overlap| self.overlap(overlap));
+        unreachable.chain(gaps).chain(overlaps.take(SHOWN)).collect()
+    }
+
+    fn overlap(&self, overlap: Overlap) -> Option<Finding> {
+        let own = self.own(overlap.earlier)?;
+        let (earlier, later) = (self.policy.rows.get(overlap.earlier)?, self.policy.rows.get(overlap.later)?);
+        let passes = earlier.then == Then::AutoApprove;
+        let does = if passes { "passes, without a person," } else { "goes before" };
+        let detail = format!(
+            "{does} some of what row {:?} would judge otherwise, such as {}; narrow one of them, or name it in shadows",
+            later.name.as_str(),
+            in_words(&overlap.example)
+        );
+        let finding = Finding::of(earlier, FindingKind::Overlap, format!("/rows/{own}/when"), detail);
+        let level = if passes { Level::Error } else { Level::Warning };
+        Some(Finding { level, example: Some(overlap.example), ..finding })
+    }
+
+    fn unknown_shadows(&self, index: usize, own: usize, row: &Row) -> Vec<Finding> {
+        let later = self.policy.rows.get(index + 1..).unwrap_or_default();
+        let unknown =
+            row.shadows.iter().enumerate().filter(|(_, name)| !later.iter().any(|other| other.name == **name));
+        let finding = |(i, name)| {
+            let detail = format!("no later row is called {:?}", str::to_owned(name));
+            Finding::of(row, FindingKind::UnknownRow, format!("/rows/{own}/shadows/{i}"), detail)
+        };
+        unknown.map(|(i, name)| finding((i, name))).collect()
+    }
+}
+
+fn uncapped(index: usize, row: &Row) -> Option<Finding> {
+    let capped = row.when.value.is_some_and(|range| range.below.is_some()) || row.uncapped.is_some();
+    (row.then == Then::AutoApprove && !capped).then(|| {
+        let detail = "passes requests of any value without a person; give when/value/below, or say why in uncapped";
+        Finding::of(row, FindingKind::Uncapped, format!("/rows/{index}/when/value"), detail)
+    })
 }
 
 fn in_words(input: &Input) -> String {
@@ -131,9 +238,13 @@ fn in_words(input: &Input) -> String {
         Kind::Substitution => format!("a substitution in {}", region(&input.to.region)),
     }];
     words.push(input.value.map_or("of unknown value".into(), |value| format!("worth {value}")));
+    words.extend(input.from.location.as_ref().map(|id| format!("out of {id}")));
+    words.extend(input.to.location.as_ref().map(|id| format!("into {id}")));
     words.extend(input.score.map(|score| format!("with score {}", f64::from(score) / 1e6)));
     words.extend(input.category.as_ref().map(|name| format!("in category {name:?}")));
     words.extend(input.band.as_ref().map(|name| format!("in band {name:?}")));
+    words.extend(input.severity.map(|severity| format!("with severity {severity}")));
+    words.extend(input.promotion.map(|on| if on { "on promotion".into() } else { "not on promotion".into() }));
     words.extend(input.business_unit.as_ref().map(|name| format!("for business unit {name:?}")));
     words.join(" ")
 }
@@ -149,9 +260,7 @@ fn asked(step: &Step) -> Vec<(&'static str, &Who)> {
 
 fn check_people(row_index: usize, row: &Row, steps: &[Step], directory: &Directory) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut add = |kind, pointer, detail| {
-        findings.push(Finding { kind, row: Some(row.name.clone()), pointer, detail, example: None });
-    };
+    let mut add = |kind, pointer: String, detail: String| findings.push(Finding::of(row, kind, pointer, detail));
     for (i, step) in steps.iter().enumerate() {
         for (place, who) in asked(step) {
             let pointer = format!("/rows/{row_index}/then/steps/{i}/{place}");
@@ -201,13 +310,12 @@ fn check_satisfiable(index: usize, row: &Row, steps: &[Step], directory: &Direct
             }
         }
     }
-    let detail = "wherever the stock moves, too few different people may decide these steps".to_owned();
-    let (row, pointer) = (Some(row.name.clone()), format!("/rows/{index}/then/steps"));
-    Some(Finding { kind: FindingKind::NeverSatisfied, row, pointer, detail, example: None })
+    let detail = "wherever the stock moves, too few different people may decide these steps";
+    Some(Finding::of(row, FindingKind::NeverSatisfied, format!("/rows/{index}/then/steps"), detail))
 }
 
 /// Whether every step alone finds its quorum, and all steps that want different people find them together.
-fn can_be_filled(steps: &[Step], from: &Site, to: &Site, directory: &Directory) -> bool {
+pub(super) fn can_be_filled(steps: &[Step], from: &Site, to: &Site, directory: &Directory) -> bool {
     let mut slots: Vec<Vec<&PersonId>> = Vec::new();
     for (i, step) in steps.iter().enumerate() {
         let people = candidates(step, from, to, directory);
@@ -227,7 +335,9 @@ fn candidates<'a>(step: &'a Step, from: &'a Site, to: &'a Site, directory: &'a D
     let mut people = Vec::new();
     for (_, who) in asked(step) {
         match who {
-            Who::People(named) => people.extend(&named.people),
+            Who::People(named) => {
+                people.extend(named.people.iter().filter(|id| directory.person(id).is_some()));
+            }
             Who::Role(role) => {
                 let site = match role.at {
                     SiteOf::From => Some(from),

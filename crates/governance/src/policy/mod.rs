@@ -5,17 +5,22 @@
 //! publishing, with rows that can never match and steps that nobody could ever satisfy.
 
 mod check;
+mod conversion;
+mod overlay;
 mod parse;
 mod reach;
 mod route;
+pub mod simulate;
 mod table;
 
-pub use check::{Finding, FindingKind};
-pub use parse::{InvalidPolicy, MAX_ROWS};
+pub use check::{Finding, FindingKind, Level};
+pub use conversion::{Conversion, Converted, Rate};
+pub use overlay::{Document, InvalidRulebook, Overlay, Rulebook};
+pub use parse::{InvalidPolicy, MAX_CASES, MAX_NAMES, MAX_ROWS};
 pub use route::{CannotJudge, Input, NO_ROW, Route, Tried};
 pub use table::{
-    AtTimeout, Case, Escalation, Expected, People, Policy, PolicyRef, RegionRule, RoleAt, Row, Score, ScoreRange,
-    SiteOf, Step, Then, ValueRange, When, Who,
+    AtTimeout, Case, Escalation, Expected, LocationRule, People, Policy, PolicyRef, RegionRule, RoleAt, Row, RowName,
+    Score, ScoreRange, SiteOf, Step, Then, ValueRange, When, Who,
 };
 
 /// The policy that comes with Steward.

@@ -2,18 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use contracts::FieldError;
+use contracts::{FieldError, money::Currency};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::{
-    NO_ROW, Policy,
-    table::{AtTimeout, Row, Step, Then, When, Who},
+    NO_ROW, Overlay, Policy,
+    table::{AtTimeout, Case, Row, Step, Then, When, Who},
 };
 use crate::{Kind, drift};
 
 /// Most rows of one policy; far above what people can read, and a bound on the work of checking.
 pub const MAX_ROWS: usize = 500;
+/// Most test cases of one policy.
+pub const MAX_CASES: usize = 500;
+/// Most names in one condition.
+pub const MAX_NAMES: usize = 200;
+/// Longest name of a row, category, band or business unit, in bytes.
+const MAX_NAME: usize = 100;
+/// Longest text for people, in bytes.
+const MAX_TEXT: usize = 500;
 
 /// Why a text is not a policy.
 #[derive(Debug, thiserror::Error)]
@@ -45,18 +54,14 @@ impl Policy {
     /// # Errors
     /// [`InvalidPolicy::Fields`]: the first field of a wrong shape, or everything that is wrong within the shape.
     pub fn from_json(document: Value) -> Result<Self, InvalidPolicy> {
-        let policy: Self = serde_path_to_error::deserialize(&document)
-            .map_err(|error| InvalidPolicy::Fields(vec![misshapen(&document, &error)]))?;
-        let errors = policy.violations();
-        if errors.is_empty() { Ok(policy) } else { Err(InvalidPolicy::Fields(errors)) }
+        read(&document, Self::violations)
     }
 
     fn violations(&self) -> Vec<FieldError> {
         let mut found = Complaints::default();
-        found.refuse(self.policy.trim().is_empty(), "/policy", || "must not be empty".into());
+        check_id(&self.policy, "/policy", &mut found);
         found.refuse(self.version == 0, "/version", || "starts at 1".into());
         found.refuse(self.rows.is_empty(), "/rows", || "a policy without rows denies everything".into());
-        found.refuse(self.rows.len() > MAX_ROWS, "/rows", || format!("at most {MAX_ROWS}, has {}", self.rows.len()));
         for (kind, tolerances) in &self.tolerances {
             for (i, tolerance) in tolerances.iter().enumerate() {
                 let at = format!("/tolerances/{}/{i}/pointer", word(*kind));
@@ -64,14 +69,93 @@ impl Policy {
                 found.refuse(error.is_some(), &at, || error.map(|e| e.to_string()).unwrap_or_default());
             }
         }
-        let mut names = BTreeSet::from([NO_ROW]);
-        for (i, row) in self.rows.iter().enumerate() {
-            found.within(format!("/rows/{i}"), row.name.clone());
-            let fresh = names.insert(&row.name) && !row.name.trim().is_empty();
-            found.refuse(!fresh, "/name", || format!("is empty, used by another row, or {NO_ROW:?}"));
-            check_row(row, &mut found);
+        if let Some(conversion) = &self.money {
+            let itself = conversion.rates.contains_key(&conversion.base);
+            found.refuse(itself, "/money/rates", || format!("{:?} is the base itself", conversion.base));
+        }
+        check_cases(&self.cases, &mut found);
+        check_rows(&self.rows, &mut found);
+        if let Some(conversion) = &self.money {
+            check_currencies(&self.rows, conversion.base, &mut found);
         }
         found.errors
+    }
+}
+
+impl Overlay {
+    /// From a JSON document.
+    ///
+    /// # Errors
+    /// [`InvalidPolicy::Fields`]: the first field of a wrong shape, or everything that is wrong within the shape.
+    pub fn from_json(document: Value) -> Result<Self, InvalidPolicy> {
+        read(&document, Self::violations)
+    }
+
+    fn violations(&self) -> Vec<FieldError> {
+        let mut found = Complaints::default();
+        check_id(&self.overlay, "/overlay", &mut found);
+        check_id(&self.over, "/over", &mut found);
+        found.refuse(self.overlay == self.over, "/over", || "an overlay lies over another document".into());
+        found.refuse(self.version == 0, "/version", || "starts at 1".into());
+        let unit = self.business_unit.trim();
+        let named = !unit.is_empty() && unit == self.business_unit && unit.len() <= MAX_NAME;
+        found.refuse(!named, "/business_unit", || format!("has 1 to {MAX_NAME} bytes, no space around them"));
+        check_cases(&self.cases, &mut found);
+        for (i, case) in self.cases.iter().enumerate() {
+            let other = case.given.business_unit.as_ref().is_some_and(|unit| *unit != self.business_unit);
+            let at = format!("/cases/{i}/given/business_unit");
+            found.refuse(other, &at, || format!("the overlay is for {:?}", self.business_unit));
+        }
+        check_rows(&self.rows, &mut found);
+        for (i, row) in self.rows.iter().enumerate() {
+            found.within(format!("/rows/{i}"), row.name.to_string());
+            let repeated = !row.when.business_unit.is_empty();
+            found.refuse(repeated, "/when/business_unit", || "the whole overlay is for one business unit".into());
+        }
+        found.errors
+    }
+}
+
+fn read<T: DeserializeOwned>(
+    document: &Value,
+    violations: impl FnOnce(&T) -> Vec<FieldError>,
+) -> Result<T, InvalidPolicy> {
+    let read: T = serde_path_to_error::deserialize(document)
+        .map_err(|error| InvalidPolicy::Fields(vec![misshapen(document, &error)]))?;
+    let errors = violations(&read);
+    if errors.is_empty() { Ok(read) } else { Err(InvalidPolicy::Fields(errors)) }
+}
+
+/// Ids stand in addresses.
+fn check_id(id: &str, pointer: &str, found: &mut Complaints) {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-';
+    let sound = (1..=64).contains(&id.len()) && id.bytes().all(plain);
+    found.refuse(!sound, pointer, || "has 1 to 64 lower-case letters, digits, - and _".into());
+}
+
+fn check_cases(cases: &[Case], found: &mut Complaints) {
+    found.refuse(cases.len() > MAX_CASES, "/cases", || format!("at most {MAX_CASES}, has {}", cases.len()));
+}
+
+fn check_rows(rows: &[Row], found: &mut Complaints) {
+    found.refuse(rows.len() > MAX_ROWS, "/rows", || format!("at most {MAX_ROWS}, has {}", rows.len()));
+    let mut names = BTreeSet::from([NO_ROW]);
+    for (i, row) in rows.iter().enumerate() {
+        found.within(format!("/rows/{i}"), row.name.to_string());
+        let fresh = names.insert(&row.name) && !row.name.trim().is_empty() && row.name.len() <= MAX_NAME;
+        found.refuse(!fresh, "/name", || {
+            format!("is empty, longer than {MAX_NAME} bytes, used by another row, or {NO_ROW:?}")
+        });
+        check_row(row, found);
+    }
+}
+
+/// One currency in all conditions, so that a reader need not convert to compare two rows.
+fn check_currencies(rows: &[Row], base: Currency, found: &mut Complaints) {
+    for (i, row) in rows.iter().enumerate() {
+        found.within(format!("/rows/{i}"), row.name.to_string());
+        let foreign = row.when.value.is_some_and(|range| range.currency != base);
+        found.refuse(foreign, "/when/value/currency", || format!("conditions are in the policy's currency, {base:?}"));
     }
 }
 
@@ -101,8 +185,41 @@ impl Complaints {
     }
 }
 
+fn check_when(when: &When, found: &mut Complaints) {
+    let When { kind, category, region, location, band, severity, business_unit, .. } = when;
+    let lengths = [
+        ("/when/kind", kind.len()),
+        ("/when/category", category.len()),
+        ("/when/region/from", region.from.len()),
+        ("/when/region/to", region.to.len()),
+        ("/when/location/from", location.from.len()),
+        ("/when/location/to", location.to.len()),
+        ("/when/band", band.len()),
+        ("/when/severity", severity.len()),
+        ("/when/business_unit", business_unit.len()),
+    ];
+    for (pointer, length) in lengths {
+        found.refuse(length > MAX_NAMES, pointer, || format!("at most {MAX_NAMES}, has {length}"));
+    }
+    for (pointer, names) in [("/when/category", category), ("/when/band", band), ("/when/business_unit", business_unit)]
+    {
+        let odd = names.iter().any(|name| name.is_empty() || name.len() > MAX_NAME);
+        found.refuse(odd, pointer, || format!("names have 1 to {MAX_NAME} bytes"));
+    }
+    let odd = severity.iter().any(|severity| !(1..=4).contains(severity));
+    found.refuse(odd, "/when/severity", || "severities are 1 to 4".into());
+}
+
 fn check_row(row: &Row, found: &mut Complaints) {
     let When { kind, value, score, .. } = &row.when;
+    check_when(&row.when, found);
+    let long = row.why.as_ref().is_some_and(|why| why.len() > MAX_TEXT);
+    found.refuse(long, "/why", || format!("has at most {MAX_TEXT} bytes"));
+    let reason = row.uncapped.as_ref().map_or(3, |reason| reason.trim().len());
+    found.refuse(!(3..=MAX_TEXT).contains(&reason), "/uncapped", || format!("says why, in 3 to {MAX_TEXT} bytes"));
+    let aimless = row.uncapped.is_some() && row.then != Then::AutoApprove;
+    found.refuse(aimless, "/uncapped", || "only a row with auto_approve needs a limit".into());
+    found.refuse(row.shadows.len() > 50, "/shadows", || format!("at most 50, has {}", row.shadows.len()));
     let empty = value.is_some_and(|range| range.below.is_some_and(|below| below <= range.at_least.unwrap_or(0)));
     found.refuse(empty, "/when/value", || "no amount >= 0 is in this range".into());
     let empty =

@@ -1,13 +1,20 @@
 //! From one request to its route, with the reasons.
 
-use contracts::{Action, Digest, Facts, Money};
+use std::borrow::Cow;
+
+use contracts::{Action, Digest, Facts, Money, facts::DailyDemand};
 use serde::{Deserialize, Serialize};
 
-use super::table::{Policy, PolicyRef, Row, ScoreRange, Then, ValueRange, When};
+use super::{
+    conversion::{Conversion, Converted},
+    table::{Policy, PolicyRef, Row, RowName, ScoreRange, Then, ValueRange, When},
+};
 use crate::{Kind, Site, Span, drift::Tolerance};
 
 /// Stands for the row where none matched; no row may have this name.
 pub const NO_ROW: &str = "no-row";
+/// How far ahead a planned promotion counts as one: an order that is decided now arrives in its time.
+const PROMOTION_AHEAD_DAYS: f64 = 14.0;
 
 /// What a policy judges by. Everything but the kind may be unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -30,6 +37,13 @@ pub struct Input {
     pub score: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub band: Option<String>,
+    /// Of the exception behind the request, 1 (low) to 4 (critical).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4)]
+    pub severity: Option<u8>,
+    /// Whether the article is on promotion in the last bucket of its history, or will be within 14 days after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub business_unit: Option<String>,
 }
@@ -46,7 +60,7 @@ pub struct CannotJudge {
 
 impl Input {
     /// Takes everything the facts know of the action. The facts must be those of its product and location; for a
-    /// transfer, of the receiver. Score, band and business unit are the caller's to add.
+    /// transfer, of the receiver. Score, band, severity and business unit are the caller's to add.
     ///
     /// # Errors
     /// [`CannotJudge`] when product or location differ.
@@ -78,6 +92,8 @@ impl Input {
             to: here,
             score: None,
             band: None,
+            severity: None,
+            promotion: Some(on_promotion(&facts.demand)),
             business_unit: None,
         })
     }
@@ -90,6 +106,12 @@ impl Input {
             _ => Some(false),
         }
     }
+}
+
+fn on_promotion(demand: &DailyDemand) -> bool {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 14")]
+    let soon = (PROMOTION_AHEAD_DAYS / demand.every.days()).ceil() as usize;
+    demand.promotion.last().copied().unwrap_or_default() || demand.promotion_ahead.iter().take(soon).any(|on| *on)
 }
 
 /// Rounded up, so that a value never slips under a limit; `None` when it is no amount of money.
@@ -105,6 +127,9 @@ fn times(cost: Money, quantity: f64) -> Option<Money> {
 #[serde(deny_unknown_fields)]
 pub struct Route {
     pub policy: PolicyRef,
+    /// The overlay of the request's business unit, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<PolicyRef>,
     /// Name of the row that won, or [`NO_ROW`].
     pub row: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +138,9 @@ pub struct Route {
     /// Facts that the decision will rest on.
     pub tolerances: Vec<Tolerance>,
     pub grant_valid_for: Span,
+    /// How the value was read; absent when it is in the policy's currency, or the policy states no conversion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converted: Option<Converted>,
     /// The rows above the winner, each with the first condition that did not hold.
     pub trace: Vec<Tried>,
 }
@@ -121,10 +149,29 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tried {
-    pub row: String,
+    pub row: RowName,
     /// Pointer to the first condition that did not hold, below the row.
-    #[schema(example = "/when/value")]
-    pub failed: String,
+    #[schema(value_type = String, example = "/when/value")]
+    pub failed: Cow<'static, str>,
+}
+
+/// An input as the conditions see it: its value in the policy's currency, when it is known there.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) input: &'a Input,
+    pub(super) value: Option<Money>,
+}
+
+impl<'a> Seen<'a> {
+    /// A negative value is none: it would pass as small.
+    pub(super) fn of(input: &'a Input, conversion: Option<&Conversion>) -> Self {
+        let given = input.value.filter(|value| value.minor >= 0);
+        let value = match conversion {
+            Some(conversion) => given.and_then(|value| conversion.convert(value)),
+            None => given,
+        };
+        Self { input, value }
+    }
 }
 
 impl Policy {
@@ -141,46 +188,83 @@ impl Policy {
     /// `reference` is this policy's own [`Policy::reference`].
     #[must_use]
     pub fn route(&self, reference: &PolicyRef, input: &Input) -> Route {
-        let (won, trace) = self.first_match(input);
+        let seen = self.see(input);
+        let (won, trace) = self.first_match(&seen);
         let tolerances = won.and_then(|row| row.tolerances.as_ref()).or_else(|| self.tolerances.get(&input.kind));
         Route {
             policy: reference.clone(),
+            overlay: None,
             row: won.map_or(NO_ROW, |row| &row.name).to_owned(),
             why: won.and_then(|row| row.why.clone()),
             then: won.map_or(Then::Deny, |row| row.then.clone()),
             tolerances: tolerances.cloned().unwrap_or_default(),
             grant_valid_for: won.and_then(|row| row.grant_valid_for).unwrap_or(self.grant_valid_for),
+            converted: self.converted(&seen),
             trace,
         }
     }
 
-    pub(super) fn first_match(&self, input: &Input) -> (Option<&Row>, Vec<Tried>) {
-        let mut trace = Vec::new();
+    pub(super) fn see<'a>(&self, input: &'a Input) -> Seen<'a> {
+        Seen::of(input, self.money.as_ref())
+    }
+
+    fn converted(&self, seen: &Seen<'_>) -> Option<Converted> {
+        let (conversion, given) = (self.money.as_ref()?, seen.input.value?);
+        (given.currency != conversion.base).then(|| Converted {
+            value: seen.value,
+            rate: conversion.rates.get(&given.currency).cloned(),
+            as_of: conversion.as_of,
+        })
+    }
+
+    pub(super) fn first_match(&self, seen: &Seen<'_>) -> (Option<&Row>, Vec<Tried>) {
+        let mut trace = Vec::with_capacity(self.rows.len().min(64));
         for row in &self.rows {
-            match row.when.first_failed(input) {
+            match row.when.first_failed(seen) {
                 None => return (Some(row), trace),
-                Some(failed) => trace.push(Tried { row: row.name.clone(), failed: failed.to_owned() }),
+                Some(failed) => trace.push(Tried { row: row.name.clone(), failed: Cow::Borrowed(failed) }),
             }
         }
         (None, trace)
+    }
+
+    /// The first row that matches, for who needs no trace.
+    pub(super) fn row_for(&self, seen: &Seen<'_>) -> Option<&Row> {
+        self.rows.iter().find(|row| row.when.first_failed(seen).is_none())
     }
 }
 
 impl When {
     /// Pointer to the first condition that does not hold; `None` when all hold.
-    pub(super) fn first_failed(&self, input: &Input) -> Option<&'static str> {
-        let conditions = [
-            ("/when/kind", one_of(&self.kind, Some(&input.kind))),
-            ("/when/value", self.value.is_none_or(|range| input.value.is_some_and(|value| range.contains(value)))),
-            ("/when/category", one_of(&self.category, input.category.as_ref())),
-            ("/when/region/from", one_of(&self.region.from, input.from.region.as_ref())),
-            ("/when/region/to", one_of(&self.region.to, input.to.region.as_ref())),
-            ("/when/region/crosses", self.region.crosses.is_none_or(|crosses| input.crosses() == Some(crosses))),
-            ("/when/score", self.score.is_none_or(|range| input.score.is_some_and(|score| range.contains(score)))),
-            ("/when/band", one_of(&self.band, input.band.as_ref())),
-            ("/when/business_unit", one_of(&self.business_unit, input.business_unit.as_ref())),
-        ];
-        conditions.into_iter().find(|(_, holds)| !holds).map(|(pointer, _)| pointer)
+    pub(super) fn first_failed(&self, seen: &Seen<'_>) -> Option<&'static str> {
+        let (input, region, location) = (seen.input, &self.region, &self.location);
+        // Lazily and the cheap ones first: most rows fail at the kind, and a table may have hundreds.
+        let unless = |holds: bool, pointer| if holds { None } else { Some(pointer) };
+        unless(one_of(&self.kind, Some(&input.kind)), "/when/kind")
+            .or_else(|| unless(holds(self.value, seen.value, ValueRange::contains), "/when/value"))
+            .or_else(|| unless(one_of(&self.category, input.category.as_ref()), "/when/category"))
+            .or_else(|| unless(one_of(&region.from, input.from.region.as_ref()), "/when/region/from"))
+            .or_else(|| unless(one_of(&region.to, input.to.region.as_ref()), "/when/region/to"))
+            .or_else(|| unless(equals(region.crosses, || input.crosses()), "/when/region/crosses"))
+            .or_else(|| unless(one_of(&location.from, input.from.location.as_ref()), "/when/location/from"))
+            .or_else(|| unless(one_of(&location.to, input.to.location.as_ref()), "/when/location/to"))
+            .or_else(|| unless(holds(self.score, input.score, ScoreRange::contains), "/when/score"))
+            .or_else(|| unless(one_of(&self.band, input.band.as_ref()), "/when/band"))
+            .or_else(|| unless(one_of(&self.severity, input.severity.as_ref()), "/when/severity"))
+            .or_else(|| unless(equals(self.promotion, || input.promotion), "/when/promotion"))
+            .or_else(|| unless(one_of(&self.business_unit, input.business_unit.as_ref()), "/when/business_unit"))
+    }
+}
+
+fn equals(wanted: Option<bool>, found: impl FnOnce() -> Option<bool>) -> bool {
+    wanted.is_none() || wanted == found()
+}
+
+fn holds<R, T>(range: Option<R>, found: Option<T>, contains: impl FnOnce(R, T) -> bool) -> bool {
+    match (range, found) {
+        (None, _) => true,
+        (Some(range), Some(found)) => contains(range, found),
+        (Some(_), None) => false,
     }
 }
 

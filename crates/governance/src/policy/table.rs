@@ -1,11 +1,11 @@
 //! The table as it is written: plain data with one meaning per field.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc};
 
-use contracts::{Digest, PersonId, RegionId, money::Currency};
+use contracts::{Digest, LocationId, PersonId, RegionId, money::Currency};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::route::Input;
+use super::{conversion::Conversion, route::Input};
 use crate::{Kind, Role, Span, drift::Tolerance};
 
 /// One version of a policy. Parsed, it is well formed; [`Policy::check`] says whether it is also sensible.
@@ -13,19 +13,25 @@ use crate::{Kind, Role, Span, drift::Tolerance};
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Which policy this is a version of.
-    #[schema(example = "default")]
+    #[schema(pattern = "^[a-z0-9_-]{1,64}$", example = "default")]
     pub policy: String,
     #[schema(minimum = 1)]
     pub version: u32,
+    /// The currency of all conditions on values, and the rates of others. Without it a condition holds only for values
+    /// in its own currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<Conversion>,
     /// How long a grant can be used, unless the row says otherwise.
     pub grant_valid_for: Span,
     /// Facts that decisions rest on, by the kind of action, unless the row says otherwise.
     #[serde(default)]
     pub tolerances: BTreeMap<Kind, Vec<Tolerance>>,
     /// In order: the first row that matches wins.
+    #[schema(min_items = 1, max_items = 500)]
     pub rows: Vec<Row>,
     /// The policy's own tests, run by [`Policy::check`].
     #[serde(default)]
+    #[schema(max_items = 500)]
     pub cases: Vec<Case>,
 }
 
@@ -45,8 +51,7 @@ pub struct PolicyRef {
 #[serde(deny_unknown_fields)]
 pub struct Row {
     /// Unique within the policy.
-    #[schema(example = "cross-region-transfer")]
-    pub name: String,
+    pub name: RowName,
     /// The reason, for the people who are asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "The transfer takes stock from another region.")]
@@ -55,11 +60,71 @@ pub struct Row {
     #[serde(default)]
     pub when: When,
     pub then: Then,
+    /// Why this row may pass requests of any value. A row with `auto_approve` has a limit in `when/value/below`, or
+    /// says this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 3, max_length = 500)]
+    pub uncapped: Option<String>,
+    /// Later rows that this one goes before on purpose where both match: the check is silent about these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, max_items = 50)]
+    pub shadows: Vec<RowName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerances: Option<Vec<Tolerance>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_valid_for: Option<Span>,
 }
+
+/// Name of a row. Cheap to clone, because every route names the rows it passed over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowName(Arc<str>);
+
+impl RowName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for RowName {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Deref for RowName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RowName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for RowName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RowName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
+
+impl utoipa::PartialSchema for RowName {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+        ObjectBuilder::new().schema_type(Type::String).max_length(Some(100)).examples(["cross-region-transfer"]).into()
+    }
+}
+impl utoipa::ToSchema for RowName {}
 
 /// Conditions. An absent or empty one always holds; one on something that the request does not know never holds, so
 /// that what is unknown is never taken for small or near.
@@ -74,11 +139,20 @@ pub struct When {
     pub category: Vec<String>,
     #[serde(default, skip_serializing_if = "RegionRule::is_empty")]
     pub region: RegionRule,
+    #[serde(default, skip_serializing_if = "LocationRule::is_empty")]
+    pub location: LocationRule,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<ScoreRange>,
     /// Names of score bands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub band: Vec<String>,
+    /// Severities of the exception behind the request, 1 (low) to 4 (critical).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 4)]
+    pub severity: Vec<u8>,
+    /// Whether the article is on promotion, now or planned soon ([`Input::promotion`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub business_unit: Vec<String>,
 }
@@ -102,7 +176,24 @@ impl RegionRule {
     }
 }
 
-/// A half-open range of money in one currency. A value in another currency is not in it.
+/// Conditions on the locations that the stock comes from and goes to. An action at one place has it as both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocationRule {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<LocationId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<LocationId>,
+}
+
+impl LocationRule {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A half-open range of money in one currency. A value in another currency is converted by the policy's rates; where
+/// there are none, it is not in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ValueRange {
