@@ -3,7 +3,9 @@
 use chassis::prelude::*;
 use contracts::{
     Envelope, PersonId,
-    events::{ApprovalReminded, ApprovalRequested, AskedPerson, DeadLettered, GrantLapsed},
+    events::{
+        ApprovalDecided, ApprovalReminded, ApprovalRequested, ApprovalSentBack, AskedPerson, DeadLettered, GrantLapsed,
+    },
 };
 use serde_json::{Map, Value, json};
 
@@ -14,7 +16,7 @@ use crate::{
     rules::{
         contacts::Audience,
         push,
-        templates::{APPROVAL_REMINDED, APPROVAL_REQUESTED},
+        templates::{APPROVAL_ENDED, APPROVAL_REMINDED, APPROVAL_REQUESTED, APPROVAL_SENT_BACK},
     },
     store::{
         OURSELVES,
@@ -69,6 +71,34 @@ pub(crate) async fn reminded(
     let data = fields(json!({"title": title, "decide_by": decide_by, "escalated": escalated}));
     for person in asked {
         ask(notifier, tx, APPROVAL_REMINDED, &approval_id, &event.envelope.id, &person, data.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Who asked is told what an approver wants to know.
+pub(crate) async fn sent_back(
+    notifier: &Notifier,
+    tx: &mut Tx,
+    event: Received<ApprovalSentBack>,
+) -> Result<(), HandleError> {
+    let ApprovalSentBack { approval_id, title, by, question, asked, answer_by, .. } = event.payload;
+    let data = fields(json!({"title": title, "by": by, "question": question, "answer_by": answer_by}));
+    for person in asked {
+        ask(notifier, tx, APPROVAL_SENT_BACK, &approval_id, &event.envelope.id, &person, data.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Watchers are told how it ended. Who waits for the decision itself gets it by callback or subscription.
+pub(crate) async fn decided(
+    notifier: &Notifier,
+    tx: &mut Tx,
+    event: Received<ApprovalDecided>,
+) -> Result<(), HandleError> {
+    let ApprovalDecided { approval_id, title, outcome, comment, watchers, .. } = event.payload;
+    let data = fields(json!({"title": title, "outcome": outcome, "comment": comment}));
+    for person in watchers {
+        ask(notifier, tx, APPROVAL_ENDED, &approval_id, &event.envelope.id, &person, data.clone()).await?;
     }
     Ok(())
 }

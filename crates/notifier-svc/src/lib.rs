@@ -16,7 +16,9 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::prelude::*;
-use contracts::events::{ApprovalReminded, ApprovalRequested, DeadLettered, GrantLapsed};
+use contracts::events::{
+    ApprovalDecided, ApprovalReminded, ApprovalRequested, ApprovalSentBack, DeadLettered, GrantLapsed,
+};
 
 use crate::{
     effects::{
@@ -42,6 +44,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     let notifier = Arc::new(Notifier::new(&own)?);
     let (shared, pushing) = (Arc::clone(&notifier), Arc::clone(&notifier));
     let (requesting, reminding) = (Arc::clone(&notifier), Arc::clone(&notifier));
+    let (returning, ending) = (Arc::clone(&notifier), Arc::clone(&notifier));
     Ok(Service::new(
         PREFIX,
         "Notifications",
@@ -63,6 +66,14 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     .on::<ApprovalReminded>(move |_, tx, event| {
         let notifier = Arc::clone(&reminding);
         Box::pin(async move { events::reminded(&notifier, tx, event).await })
+    })
+    .on::<ApprovalSentBack>(move |_, tx, event| {
+        let notifier = Arc::clone(&returning);
+        Box::pin(async move { events::sent_back(&notifier, tx, event).await })
+    })
+    .on::<ApprovalDecided>(move |_, tx, event| {
+        let notifier = Arc::clone(&ending);
+        Box::pin(async move { events::decided(&notifier, tx, event).await })
     })
     .on::<DeadLettered>(|_, tx, event| Box::pin(events::dead_lettered(tx, event)))
     .on::<GrantLapsed>(|_, tx, event| Box::pin(events::lapsed(tx, event)))

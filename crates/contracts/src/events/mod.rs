@@ -10,7 +10,8 @@ mod scoring;
 mod supply;
 
 pub use approval::{
-    ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, GrantLapsed, Outcome,
+    ApprovalDecided, ApprovalReminded, ApprovalRequested, ApprovalSentBack, AskedPerson, DecidedBy, GrantLapsed,
+    Outcome,
 };
 pub use notify::{ExceptionOpened, ExceptionResolved, MessageFailed, MessageSent};
 pub use platform::DeadLettered;
@@ -68,6 +69,7 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<ModelActivated>(),
         entry::<ApprovalRequested>(),
         entry::<ApprovalReminded>(),
+        entry::<ApprovalSentBack>(),
         entry::<ApprovalDecided>(),
         entry::<GrantLapsed>(),
         entry::<MessageSent>(),

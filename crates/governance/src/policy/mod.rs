@@ -8,15 +8,16 @@ mod check;
 mod parse;
 mod reach;
 mod route;
+mod step;
 mod table;
 
 pub use check::{Finding, FindingKind};
 pub use parse::{InvalidPolicy, MAX_ROWS};
 pub use route::{CannotJudge, Input, NO_ROW, Route, Tried};
-pub use table::{
-    AtTimeout, Case, Escalation, Expected, People, Policy, PolicyRef, RegionRule, RoleAt, Row, Score, ScoreRange,
-    SiteOf, Step, Then, ValueRange, When, Who,
+pub use step::{
+    AnyOf, AtTimeout, Edited, Escalation, OnEdit, People, Reminders, RoleAt, SiteOf, Step, Then, Upon, Who,
 };
+pub use table::{Case, Expected, Policy, PolicyRef, RegionRule, Row, Score, ScoreRange, ValueRange, When};
 
 /// The policy that comes with Steward.
 pub const DEFAULT_POLICY: &str = include_str!("../../policies/default.yaml");

@@ -3,7 +3,10 @@
 use contracts::{Action, Digest, Facts, Money};
 use serde::{Deserialize, Serialize};
 
-use super::table::{Policy, PolicyRef, Row, ScoreRange, Then, ValueRange, When};
+use super::{
+    step::Then,
+    table::{Policy, PolicyRef, Row, ScoreRange, ValueRange, When},
+};
 use crate::{Kind, Site, Span, drift::Tolerance};
 
 /// Stands for the row where none matched; no row may have this name.
