@@ -1,8 +1,11 @@
 //! The desk where requests are taken in, decided and timed: the same three moves every time, in one transaction. Load
 //! and lock; let the state machine judge; write the new state with everything that follows from it.
 
+mod aside;
 mod authority;
+pub(crate) mod edit;
 mod overrides;
+mod timer;
 
 use std::sync::Arc;
 
@@ -15,11 +18,12 @@ use contracts::{
     events::{ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, GrantLapsed},
 };
 use governance::{
-    Actor, Command, Directory, Requester,
+    Actor, Command, Directory, Requester, State,
     authority::{OverrideRefused, PatternRules},
+    calendar::{self, Calendars},
     link::{Link, LinkRefused},
     policy::AtTimeout,
-    request::{Decision, Ended, Happened, Opening, Refused, Transition, Verdict},
+    request::{Decision, Ended, Happened, Opening, Refused, Timing, Transition, Verdict},
 };
 use jiff::SignedDuration;
 pub(crate) use overrides::{Breaking, ReviewRefused, tell_unreviewed};
@@ -28,7 +32,7 @@ use serde_json::json;
 use crate::{
     effects::callback::{self, Delivery},
     rules::{
-        claims, deadline,
+        claims,
         proposal::{Case, NewApproval},
         view::Status,
     },
@@ -38,16 +42,19 @@ use crate::{
 
 /// A link still shows how the matter ended after the step's time is over.
 const LINK_OUTLIVES_STEP: SignedDuration = SignedDuration::from_hours(24);
-/// How long a request rests whose timer failed.
-const REST: SignedDuration = SignedDuration::from_secs(60);
+/// How long watchers may look at the end.
+const WATCHERS_LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Most addresses of one request: each is an execution of the caller's that waits for the same decision.
+const MAX_CALLBACKS: usize = 50;
 /// The news that a grant was used in its last minute may still be under way.
 const NEWS_TRAVEL: SignedDuration = SignedDuration::from_mins(15);
-/// Requests looked after in one turn of the timer.
+/// Lapsed grants told in one turn of their job.
 const TURN: u32 = 200;
 
 /// Everything a decision is made with.
 pub(crate) struct Desk {
     directory: Arc<Reloaded<Directory>>,
+    calendars: Reloaded<Calendars>,
     policy: Reloaded<InForce>,
     keys: Reloaded<GrantKeys>,
     links: LinkKeys,
@@ -91,13 +98,13 @@ impl Desk {
             let directory = Arc::new(directory);
             section.policy(&directory).map(|policy| (directory, policy))
         });
-        match (people, section.grant_keys(), section.link_key()) {
-            (Ok((directory, policy)), Ok(keys), Ok(links)) => {
+        match (people, section.calendars(), section.grant_keys(), section.link_key()) {
+            (Ok((directory, policy)), Ok(calendars), Ok(keys), Ok(links)) => {
                 let patterns = section.patterns;
-                Ok(Self { directory, policy, keys, links, public_url: public_url(settings), patterns })
+                Ok(Self { directory, calendars, policy, keys, links, public_url: public_url(settings), patterns })
             }
-            (people, keys, links) => {
-                let errors = [people.err(), keys.err(), links.err()].into_iter().flatten();
+            (people, calendars, keys, links) => {
+                let errors = [people.err(), calendars.err(), keys.err(), links.err()].into_iter().flatten();
                 Err(errors.reduce(ConfigError::and).unwrap_or_else(|| ConfigError::one("approvals")))
             }
         }
@@ -137,6 +144,14 @@ impl Desk {
         if new.decide_by.is_some_and(|decide_by| decide_by <= tx.now()) {
             return Err(DeskError::Invalid(vec![FieldError::new("/decide_by", "must lie ahead")]));
         }
+        let directory = self.directory.get();
+        let unknown = new.watchers.iter().enumerate().filter(|(_, id)| directory.person(id).is_none());
+        let unknown: Vec<_> = unknown
+            .map(|(i, _)| FieldError::new(format!("/watchers/{i}"), "is nobody whom the directory knows"))
+            .collect();
+        if !unknown.is_empty() {
+            return Err(DeskError::Invalid(unknown));
+        }
         let id = tx.new_id().to_string();
         if tx.trace().correlation_id.is_none() {
             tx.correlate(id.clone());
@@ -150,8 +165,10 @@ impl Desk {
             to: case.input.to.clone(),
             row: case.route.row.clone(),
             then: case.route.then.clone(),
+            timing: self.timing(&case),
+            watchers: new.watchers.clone(),
         };
-        let Transition { state, happened } = deadline::open(opening, case.deadline, tx.now(), &people);
+        let Transition { state, happened } = State::open(opening, tx.now(), &people);
         let mut request = Stored {
             id,
             reference: new.reference.clone(),
@@ -161,6 +178,7 @@ impl Desk {
             grant: None,
             thread: tx.trace().clone(),
             created_at: tx.now(),
+            callbacks: new.callback.iter().map(|callback| callback.url.clone()).collect(),
         };
         self.grant_if_approved(tx, &mut request)?;
         if !store::add(tx, &request).await? {
@@ -168,34 +186,48 @@ impl Desk {
             let first = self.repeated(tx, new).await?;
             return first.map(|first| (first, Fresh::No)).ok_or(DeskError::Unknown);
         }
-        if let Some(callback) = &new.callback {
-            store::add_callback(tx, &request.id, &callback.url).await?;
-        }
+        store::add_asked(tx, &request.id, &request.state.watchers).await?;
         self.audit_opening(tx, &request).await?;
         self.note_opening(tx, &request, &chain).await?;
         self.tell(tx, &request, &happened, "").await?;
         Ok((request, Fresh::Yes))
     }
 
+    /// The opening hours that count, as they are now, and the deadline of the business.
+    fn timing(&self, case: &Case) -> Timing {
+        let calendars = self.calendars.get();
+        let of = |site| calendars.of(site).cloned();
+        Timing { deadline: case.deadline, from: of(&case.input.from), to: of(&case.input.to) }
+    }
+
     async fn repeated(&self, tx: &mut Tx, new: &NewApproval) -> Result<Option<Stored>, DeskError> {
         let Some(reference) = &new.reference else { return Ok(None) };
-        let Some(first) = store::lock_reference(tx, reference).await? else { return Ok(None) };
+        let Some(mut first) = store::lock_reference(tx, reference).await? else { return Ok(None) };
         if first.case.action != new.action {
             return Err(DeskError::ReferenceTaken { first: first.id });
         }
         if let Some(callback) = &new.callback {
-            self.attach(tx, &first, &callback.url).await?;
+            self.attach(tx, &mut first, &callback.url).await?;
         }
         Ok(Some(first))
     }
 
-    /// Adds a callback to a request that exists, and serves it at once when all is decided.
+    /// Adds a callback to a locked request, and serves it at once when all is decided.
     ///
     /// # Errors
-    /// When the store fails.
-    pub(crate) async fn attach(&self, tx: &mut Tx, request: &Stored, url: &str) -> Result<(), StoreError> {
-        if store::add_callback(tx, &request.id, url).await? && request.state.ended().is_some() {
-            deliver(tx, request, url).await?;
+    /// When the store fails; [`DeskError::Invalid`] when there are too many.
+    pub(crate) async fn attach(&self, tx: &mut Tx, request: &mut Stored, url: &str) -> Result<(), DeskError> {
+        if request.callbacks.iter().any(|known| known == url) {
+            return Ok(());
+        }
+        if request.callbacks.len() >= MAX_CALLBACKS {
+            let detail = format!("the request has {MAX_CALLBACKS} callbacks already");
+            return Err(DeskError::Invalid(vec![FieldError::new("/callback/url", detail)]));
+        }
+        request.callbacks.push(url.to_owned());
+        store::set_callbacks(tx, request).await?;
+        if request.state.ended().is_some() {
+            deliver(tx, request, url, None).await?;
         }
         Ok(())
     }
@@ -215,17 +247,28 @@ impl Desk {
     }
 
     async fn carry_out(&self, tx: &mut Tx, id: &str, command: &Command, how: &str) -> Result<Stored, DeskError> {
-        let mut request = store::lock(tx, id).await?.ok_or(DeskError::Unknown)?;
+        let request = store::lock(tx, id).await?.ok_or(DeskError::Unknown)?;
+        self.carry_out_on(tx, request, command, how).await
+    }
+
+    /// As [`Desk::carry_out`], on a request that is locked already.
+    async fn carry_out_on(
+        &self,
+        tx: &mut Tx,
+        mut request: Stored,
+        command: &Command,
+        how: &str,
+    ) -> Result<Stored, DeskError> {
         if let Some(correlation) = &request.thread.correlation_id {
             tx.correlate(correlation.clone());
         }
         let people = self.people_deciding(tx, &request, command).await?;
-        let judged = deadline::apply(&request.state, command, request.case.deadline, tx.now(), &people);
+        let judged = request.state.apply(command, tx.now(), &people);
         let judged = self.spend(tx, &request, judged, &people).await?;
         let Transition { state, happened } = match judged {
             Ok(transition) => transition,
             Err(refused) => {
-                audit_refusal(tx, id, command, &refused, how).await?;
+                audit_refusal(tx, &request.id, command, &refused, how).await?;
                 return Err(refused.into());
             }
         };
@@ -277,6 +320,12 @@ impl Desk {
                 Happened::Escalated { step, asked, decide_by } => {
                     self.tell_reminded(tx, request, (*step, asked, *decide_by), true, over).await?;
                 }
+                Happened::SentBack(question) => self.tell_sent_back(tx, request, question).await?,
+                Happened::Remarked { remark, superseded } => {
+                    aside::audit_remark(tx, request, remark, *superseded, how).await?;
+                }
+                Happened::ApproverAdded { added, decide_by } => self.tell_added(tx, request, added, *decide_by).await?,
+                Happened::WatcherAdded { person } => aside::add_watcher(tx, request, person, how).await?,
                 Happened::Ended(ended) => self.tell_ended(tx, request, ended).await?,
             }
         }
@@ -297,6 +346,17 @@ impl Desk {
         if over || asked.is_empty() {
             return Ok(());
         }
+        self.emit_requested(tx, request, step, asked, decide_by).await
+    }
+
+    async fn emit_requested(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        step: u32,
+        asked: &[PersonId],
+        decide_by: Timestamp,
+    ) -> Result<(), DeskError> {
         let event = ApprovalRequested {
             approval_id: request.id.clone(),
             title: request.case.title.clone(),
@@ -353,6 +413,7 @@ impl Desk {
         }
         let event = ApprovalDecided {
             approval_id: request.id.clone(),
+            title: case.title.clone(),
             outcome: ended.how.into(),
             by: ended.by.clone(),
             comment: ended.comment.clone(),
@@ -360,10 +421,11 @@ impl Desk {
             facts_hash: case.facts_hash.clone(),
             grant_id: request.grant.as_ref().map(|grant| grant.id.clone()),
             decided_at: ended.at,
+            watchers: self.links_for(request, 0, &request.state.watchers, in_time(ended.at, WATCHERS_LOOK))?,
         };
         tx.emit(&event).await?;
-        for url in store::callbacks(tx, &request.id).await? {
-            deliver(tx, request, &url).await?;
+        for url in &request.callbacks {
+            deliver(tx, request, url, None).await?;
         }
         Ok(())
     }
@@ -376,12 +438,33 @@ impl Desk {
         people: &[PersonId],
         decide_by: Timestamp,
     ) -> Result<Vec<AskedPerson>, DeskError> {
-        let (directory, key) = (self.directory.get(), self.links.get().map_err(DeskError::key)?);
-        let after_escalation = match request.state.steps.get(step as usize).map(|step| &step.at_timeout) {
-            Some(AtTimeout::Escalate(escalation)) => escalation.within.after(decide_by),
+        let one = request.state.steps.get(step as usize);
+        let after_escalation = match one.map(|step| &step.at_timeout) {
+            // On the clock, or in opening hours of either end, whichever is later: a link may live too long, not too
+            // short.
+            Some(AtTimeout::Escalate(escalation)) => {
+                let timing = &request.state.timing;
+                let ends = [&timing.from, &timing.to]
+                    .map(|place| calendar::after(escalation.within, decide_by, place.as_ref()));
+                ends.into_iter().max().unwrap_or(decide_by)
+            }
             _ => decide_by,
         };
-        let expires_at = after_escalation.checked_add(LINK_OUTLIVES_STEP).unwrap_or(Timestamp::MAX);
+        self.links_for(request, step, people, in_time(after_escalation, LINK_OUTLIVES_STEP))
+    }
+
+    /// Links for these people, as far as the directory knows them, until they expire.
+    fn links_for(
+        &self,
+        request: &Stored,
+        step: u32,
+        people: &[PersonId],
+        expires_at: Timestamp,
+    ) -> Result<Vec<AskedPerson>, DeskError> {
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (directory, key) = (self.directory.get(), self.links.get().map_err(DeskError::key)?);
         let asked = people.iter().filter_map(|id| directory.person(id)).map(|person| {
             let link = Link { approval_id: request.id.clone(), person: person.id.clone(), step, expires_at };
             let token = key.issue(&link).map_err(StoreError::from)?;
@@ -393,30 +476,6 @@ impl Desk {
             })
         });
         asked.collect()
-    }
-
-    /// One turn of the timer: reminders, escalations and expiries that are due. What to do lies in the rows, so a
-    /// restart loses nothing; a turn that comes twice changes nothing the second time.
-    ///
-    /// # Errors
-    /// When the store fails as a whole; one request that fails is put off.
-    pub(crate) async fn turn(&self, cx: &Cx) -> Result<(), StoreError> {
-        let due = store::due(&mut cx.store().read().await?, cx.clock().now(), TURN).await?;
-        for (id, thread) in due {
-            let mut tx = cx.store().begin_in(thread.clone()).await?;
-            match self.carry_out(&mut tx, &id, &Command::Tick, "timer").await {
-                Ok(_) => tx.commit().await?,
-                Err(DeskError::Store(error)) if error.is_unavailable() => return Err(error),
-                Err(error) => {
-                    tracing::error!(id, error = %chassis::chain(&error), "a request's timer failed; it rests a minute");
-                    drop(tx);
-                    let mut tx = cx.store().begin_in(thread).await?;
-                    store::put_off(&mut tx, &id, REST).await?;
-                    tx.commit().await?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -438,6 +497,10 @@ pub(crate) async fn tell_lapsed(cx: &Cx) -> Result<(), StoreError> {
         tx.commit().await?;
     }
     Ok(())
+}
+
+fn in_time(at: Timestamp, more: SignedDuration) -> Timestamp {
+    at.checked_add(more).unwrap_or(Timestamp::MAX)
 }
 
 /// As the settings promise: where nothing is said, the address that is listened on.
@@ -476,8 +539,9 @@ fn ended_by(case: &Case, by: &DecidedBy) -> String {
     }
 }
 
-async fn deliver(tx: &mut Tx, request: &Stored, url: &str) -> Result<(), StoreError> {
-    let delivery = Delivery { approval_id: request.id.clone(), url: url.to_owned() };
+/// `question`: index of the decision that sent the request back; otherwise the end of it is told.
+async fn deliver(tx: &mut Tx, request: &Stored, url: &str, question: Option<usize>) -> Result<(), StoreError> {
+    let delivery = Delivery { approval_id: request.id.clone(), url: url.to_owned(), question };
     // One order key per execution: n8n answers 500 to one of two resumes at the same moment, and an execution that is
     // gone for good must not hold back another one that waits for the same decision.
     let mut effect = NewEffect::new(callback::NAME, url, &delivery)?.about(subject(&request.id));
@@ -495,7 +559,7 @@ async fn audit_decision(tx: &mut Tx, request: &Stored, decision: &Decision, how:
     };
     let details = json!({
         "step": decision.step, "comment": decision.comment, "via": how, "facts_hash": request.case.facts_hash,
-        "version": request.state.version, "on_authority_of": decision.authority,
+        "version": request.state.version, "revision": decision.revision, "on_authority_of": decision.authority,
     });
     tx.audit(&format!("person:{}", decision.person), verb, &subject(&request.id), details).await
 }
@@ -509,9 +573,12 @@ async fn audit_refusal(
     how: &str,
 ) -> Result<(), StoreError> {
     let actor = match command {
-        Command::Decide { person, .. } => format!("person:{person}"),
-        Command::Withdraw { by, .. } => name_of(by),
-        Command::Tick => return Ok(()),
+        Command::Decide { person, .. } | Command::AddApprover { by: person, .. } => format!("person:{person}"),
+        Command::Withdraw { by, .. }
+        | Command::Comment { by, .. }
+        | Command::Answer { by, .. }
+        | Command::Edit { by, .. } => name_of(by),
+        Command::Watch { .. } | Command::Tick => return Ok(()),
     };
     let trespass = matches!(
         refused,

@@ -24,6 +24,9 @@ pub use rules::{
 use settings::ApprovalSettings;
 pub use store::overrides::Overridden;
 
+/// How often each replica looks what time has come for: a part of the second by which a timer may be late.
+const TIMERS_EVERY: Duration = Duration::from_millis(200);
+
 /// The service.
 ///
 /// # Errors
@@ -37,7 +40,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     };
     let timer = Arc::clone(&desk);
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
-        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0105_authority"))
+        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0104_deciding", "0105_authority"))
         .routes(move |config: &mut ServiceConfig<'_>| {
             config.app_data(web::Data::from(Arc::clone(&desk)));
             http::routes(config);
@@ -50,7 +53,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         .job(Job::every("approvals.overrides", Duration::from_secs(10), |cx, _| {
             Box::pin(async move { Ok(desk::tell_unreviewed(cx).await?) })
         }))
-        .job(Job::every("approvals.timers", Duration::from_secs(1), move |cx, _| {
+        .job(Job::everywhere("approvals.timers", TIMERS_EVERY, move |cx| {
             let desk = Arc::clone(&timer);
             Box::pin(async move { Ok(desk.turn(cx).await?) })
         })))

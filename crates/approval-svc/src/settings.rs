@@ -14,6 +14,7 @@ use chassis::{
 use governance::{
     Directory, GrantSigner, GrantVerifier, Jwks, Policy, PolicyRef,
     authority::PatternRules,
+    calendar::Calendars,
     link::{LinkKey, MIN_SECRET_BYTES},
     policy::DEFAULT_POLICY,
 };
@@ -26,6 +27,8 @@ use serde::Deserialize;
 pub(crate) struct ApprovalSettings {
     #[serde(default)]
     directory_file: Option<PathBuf>,
+    #[serde(default)]
+    calendar_file: Option<PathBuf>,
     #[serde(default)]
     policy_file: Option<PathBuf>,
     #[serde(default)]
@@ -124,6 +127,15 @@ impl ApprovalSettings {
         };
         Reloaded::new([path.clone()], move || {
             Directory::parse(&text("directory_file", &path)?).map_err(|error| unusable("directory_file", &path, &error))
+        })
+    }
+
+    /// Without a file every place is always open.
+    pub(crate) fn calendars(&self) -> Result<Reloaded<Calendars>, ConfigError> {
+        let path = self.calendar_file.clone();
+        Reloaded::new(path.clone(), move || {
+            let Some(path) = &path else { return Ok(Calendars::default()) };
+            Calendars::parse(&text("calendar_file", path)?).map_err(|error| unusable("calendar_file", path, &error))
         })
     }
 

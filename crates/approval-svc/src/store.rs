@@ -2,14 +2,15 @@
 
 pub(crate) mod authority;
 pub(crate) mod overrides;
+pub(crate) mod revisions;
+pub(crate) mod timers;
 
 use chassis::{
     prelude::{StoreError, Timestamp, Tx, instant, micros},
     store::Reader,
 };
 use contracts::{LocationId, PersonId, RegionId, Trace};
-use governance::State;
-use jiff::SignedDuration;
+use governance::{State, policy::Step};
 use sqlx::{Any, AssertSqlSafe, FromRow, Row, any::AnyRow, query::Query};
 
 use crate::rules::{proposal::Case, view::Status};
@@ -27,6 +28,8 @@ pub(crate) struct Stored {
     /// The thread of business it belongs to, from asking to answer.
     pub(crate) thread: Trace,
     pub(crate) created_at: Timestamp,
+    /// Where the decision is delivered. A repeated request may bring another address, as a retried workflow does.
+    pub(crate) callbacks: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +55,7 @@ impl<'r> FromRow<'r, AnyRow> for Stored {
                 causation_id: None,
             },
             created_at: instant(row.try_get("created_at")?),
+            callbacks: json(row, "callbacks")?,
         })
     }
 }
@@ -67,10 +71,28 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, reference, requested_by, document, state, grant_id, grant_token, traceparent, correlation_id, \
-             created_at FROM requests ",
+             created_at, callbacks FROM requests ",
             $rest
         )
     };
+}
+
+pub(crate) use select;
+
+impl Stored {
+    /// What an hour of an approver's attention to this request saves: the cost of waiting, shared by the approvals that
+    /// it still needs. In minor units of its own currency; 0 when nobody said what waiting costs.
+    fn urgency(&self) -> i64 {
+        let cost = self.case.cost_of_waiting_per_hour.map_or(0, |cost| cost.minor);
+        let missing =
+            |(index, step): (u32, &Step)| i64::from(step.quorum).saturating_sub(count(self.state.counted(index)));
+        let needed: i64 = (0_u32..).zip(&self.state.steps).map(missing).map(|missing| missing.max(0)).sum();
+        cost / needed.max(1)
+    }
+}
+
+fn count(approvals: usize) -> i64 {
+    i64::try_from(approvals).unwrap_or(i64::MAX)
 }
 
 /// Adds a request; `false` when its reference is taken, and then nothing was added.
@@ -84,9 +106,10 @@ pub(crate) async fn add(tx: &mut Tx, request: &Stored) -> Result<bool, StoreErro
     let added = sqlx::query(
         "INSERT INTO requests (id, reference, requested_by, status, version, from_location, from_region, to_location, \
          to_region, at_stake_minor, at_stake_currency, waiting_costs_minor, waiting_costs_currency, decide_by_at, \
-         wake_at, document, state, grant_id, grant_token, traceparent, correlation_id, created_at, decided_at) \
+         wake_at, document, state, grant_id, grant_token, traceparent, correlation_id, created_at, decided_at, \
+         callbacks, urgency) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
-         $23) ON CONFLICT DO NOTHING",
+         $23, $24, $25) ON CONFLICT DO NOTHING",
     )
     .bind(request.id.clone())
     .bind(request.reference.clone())
@@ -111,6 +134,8 @@ pub(crate) async fn add(tx: &mut Tx, request: &Stored) -> Result<bool, StoreErro
     .bind(request.thread.correlation_id.clone())
     .bind(micros(request.created_at))
     .bind(state.ended().map(|ended| micros(ended.at)))
+    .bind(serde_json::to_string(&request.callbacks)?)
+    .bind(request.urgency())
     .execute(tx.conn())
     .await?;
     Ok(added.rows_affected() == 1)
@@ -125,7 +150,7 @@ pub(crate) async fn record(tx: &mut Tx, request: &Stored, seen: u32) -> Result<(
     let state = &request.state;
     let written = sqlx::query(
         "UPDATE requests SET status = $1, version = $2, decide_by_at = $3, wake_at = $4, state = $5, grant_id = $6, \
-         grant_token = $7, decided_at = $8 WHERE id = $9 AND version = $10",
+         grant_token = $7, decided_at = $8, urgency = $9 WHERE id = $10 AND version = $11",
     )
     .bind(Status::of(state).as_str())
     .bind(i64::from(state.version))
@@ -135,6 +160,7 @@ pub(crate) async fn record(tx: &mut Tx, request: &Stored, seen: u32) -> Result<(
     .bind(request.grant.as_ref().map(|grant| grant.id.clone()))
     .bind(request.grant.as_ref().map(|grant| grant.token.clone()))
     .bind(state.ended().map(|ended| micros(ended.at)))
+    .bind(request.urgency())
     .bind(request.id.clone())
     .bind(i64::from(seen))
     .execute(tx.conn())
@@ -176,60 +202,26 @@ pub(crate) async fn find(reader: &mut Reader, id: &str) -> Result<Option<Stored>
 /// # Errors
 /// When the store fails.
 pub(crate) async fn add_asked(tx: &mut Tx, id: &str, people: &[PersonId]) -> Result<(), StoreError> {
-    for person in people {
-        sqlx::query("INSERT INTO asked (request_id, person) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(id.to_owned())
-            .bind(person.to_string())
-            .execute(tx.conn())
-            .await?;
+    if people.is_empty() {
+        return Ok(());
     }
+    let rows: Vec<_> = (2..people.len() + 2).map(|person| format!("($1, ${person})")).collect();
+    // Built from placeholders only; every value is bound.
+    let sql = format!("INSERT INTO asked (request_id, person) VALUES {} ON CONFLICT DO NOTHING", rows.join(", "));
+    let insert: Query<'_, Any, _> = sqlx::query(AssertSqlSafe(sql));
+    let insert = people.iter().fold(insert.bind(id.to_owned()), |insert, person| insert.bind(person.to_string()));
+    insert.execute(tx.conn()).await?;
     Ok(())
 }
 
-/// Adds an address for the decision; `false` when it was known.
+/// Keeps the addresses of a locked request.
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn add_callback(tx: &mut Tx, id: &str, url: &str) -> Result<bool, StoreError> {
-    let added = sqlx::query("INSERT INTO callbacks (request_id, url) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(id.to_owned())
-        .bind(url.to_owned())
-        .execute(tx.conn())
-        .await?;
-    Ok(added.rows_affected() == 1)
-}
-
-/// # Errors
-/// When the store fails.
-pub(crate) async fn callbacks(tx: &mut Tx, id: &str) -> Result<Vec<String>, StoreError> {
-    let urls: Vec<(String,)> = sqlx::query_as("SELECT url FROM callbacks WHERE request_id = $1 ORDER BY url")
-        .bind(id.to_owned())
-        .fetch_all(tx.conn())
-        .await?;
-    Ok(urls.into_iter().map(|(url,)| url).collect())
-}
-
-/// The requests that time has something to do with by `now`, each with its thread, the longest overdue first.
-///
-/// # Errors
-/// When the store fails.
-pub(crate) async fn due(reader: &mut Reader, now: Timestamp, limit: u32) -> Result<Vec<(String, Trace)>, StoreError> {
-    let due = "SELECT id, traceparent, correlation_id FROM requests WHERE wake_at <= $1 ORDER BY wake_at, id LIMIT $2";
-    let due: Vec<(String, Option<String>, Option<String>)> =
-        sqlx::query_as(due).bind(micros(now)).bind(i64::from(limit)).fetch_all(&mut **reader).await?;
-    let thread = |traceparent, correlation_id| Trace { traceparent, correlation_id, causation_id: None };
-    Ok(due.into_iter().map(|(id, parent, correlation)| (id, thread(parent, correlation))).collect())
-}
-
-/// Puts off a request whose turn failed, so that it does not hold up those behind it.
-///
-/// # Errors
-/// When the store fails.
-pub(crate) async fn put_off(tx: &mut Tx, id: &str, by: SignedDuration) -> Result<(), StoreError> {
-    let later = tx.now().checked_add(by).unwrap_or(Timestamp::MAX);
-    sqlx::query("UPDATE requests SET wake_at = $1 WHERE id = $2 AND wake_at IS NOT NULL")
-        .bind(micros(later))
-        .bind(id.to_owned())
+pub(crate) async fn set_callbacks(tx: &mut Tx, request: &Stored) -> Result<(), StoreError> {
+    sqlx::query("UPDATE requests SET callbacks = $1 WHERE id = $2")
+        .bind(serde_json::to_string(&request.callbacks)?)
+        .bind(request.id.clone())
         .execute(tx.conn())
         .await?;
     Ok(())
@@ -302,6 +294,8 @@ pub(crate) struct Scope {
 pub(crate) struct Wanted {
     pub(crate) id: Option<String>,
     pub(crate) status: Option<Status>,
+    /// The most urgent first instead of the newest, and of what waits only.
+    pub(crate) urgent: bool,
     /// Older than this id.
     pub(crate) before: Option<String>,
     pub(crate) limit: u32,
@@ -323,7 +317,8 @@ pub(crate) async fn list(reader: &mut Reader, scope: &Scope, wanted: &Wanted) ->
         if conditions.all.is_empty() { String::new() } else { format!("WHERE {}", conditions.all.join(" AND ")) };
     let limit = conditions.values.len() + 1;
     // Built from constants and placeholders only; every value is bound.
-    let sql = format!("{}{clause} ORDER BY id DESC LIMIT ${limit}", select!(""));
+    let order = if wanted.urgent { "urgency DESC, decide_by_at, id" } else { "id DESC" };
+    let sql = format!("{}{clause} ORDER BY {order} LIMIT ${limit}", select!(""));
     let query: Query<'_, Any, _> = sqlx::query(AssertSqlSafe(sql));
     let query = conditions.values.into_iter().fold(query, Query::bind).bind(i64::from(wanted.limit));
     let rows = query.fetch_all(&mut **reader).await?;

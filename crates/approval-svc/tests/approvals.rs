@@ -133,14 +133,17 @@ async fn nobody_is_asked_beyond_the_deadline_of_the_business() {
     let deadline = bed.clock.now() + std::time::Duration::from_secs(HOUR);
     soon["decide_by"] = json!(deadline);
     let asked = bed.ask(&soon).await;
-    assert_eq!(asked["decide_by"], json!(deadline), "earlier than the 4 h of the step");
-    bed.advance(HOUR / 2);
-    bed.until_events(2).await;
-    bed.advance(HOUR / 2);
-    bed.until_events(3).await;
+    let share = bed.clock.now() + std::time::Duration::from_secs(HOUR * 2 / 3);
+    assert_eq!(asked["decide_by"], json!(share), "earlier than the 4 h of the step");
+    // 4 h and 2 h of escalation share the hour: the reminder comes after 20 minutes, the escalation after 40.
+    for (minutes, events) in [(20, 2), (20, 3), (20, 4)] {
+        bed.advance(minutes * 60);
+        bed.until_events(events).await;
+    }
     let events = bed.events().await;
-    assert_eq!(events[1].0, "steward.approval.reminded.v1");
-    assert_eq!(events[2].1["outcome"], "expired", "instead of an escalation");
+    assert_eq!((events[1].0.as_str(), &events[1].1["escalated"]), ("steward.approval.reminded.v1", &json!(false)));
+    assert_eq!((&events[2].1["escalated"], &events[2].1["decide_by"]), (&json!(true), &json!(deadline)));
+    assert_eq!(events[3].1["outcome"], "expired");
 
     soon["decide_by"] = json!(deadline);
     let past = bed.post("n8n", "/v1/approvals", Some("past"), &soon).await;

@@ -1,4 +1,4 @@
-//! Work that happens by itself: every so often, on one replica at a time.
+//! Work that happens by itself, every so often: on one replica at a time, or on all of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +11,16 @@ use crate::{
 };
 
 type Work = Arc<dyn for<'a> Fn(&'a Cx, &'a Lease) -> BoxFuture<'a, Result<(), JobError>> + Send + Sync>;
+type SharedWork = Arc<dyn for<'a> Fn(&'a Cx) -> BoxFuture<'a, Result<(), JobError>> + Send + Sync>;
+
+/// Who does the work.
+#[derive(Clone)]
+enum Hands {
+    /// The replica that holds the job's lease.
+    One(Work),
+    /// Every replica.
+    All(SharedWork),
+}
 
 /// A job's failure: logged, and tried again at the next turn.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +42,7 @@ impl From<sqlx::Error> for JobError {
 pub struct Job {
     pub(crate) name: &'static str,
     pub(crate) interval: Duration,
-    work: Work,
+    work: Hands,
 }
 
 impl Job {
@@ -42,7 +52,17 @@ impl Job {
         interval: Duration,
         work: impl for<'a> Fn(&'a Cx, &'a Lease) -> BoxFuture<'a, Result<(), JobError>> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, interval, work: Arc::new(work) }
+        Self { name, interval, work: Hands::One(Arc::new(work)) }
+    }
+
+    /// On all replicas at once: for work that claims what it takes, row by row, and that must not wait for a lease to
+    /// run out when its holder dies.
+    pub fn everywhere(
+        name: &'static str,
+        interval: Duration,
+        work: impl for<'a> Fn(&'a Cx) -> BoxFuture<'a, Result<(), JobError>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, interval, work: Hands::All(Arc::new(work)) }
     }
 
     pub(crate) async fn run(self, cx: Cx, stop: CancellationToken) {
@@ -59,16 +79,22 @@ impl Job {
                 () = stop.cancelled() => {}
             }
         }
+        if matches!(self.work, Hands::All(_)) {
+            return;
+        }
         if let Err(error) = Lease::release(cx.store(), self.name, &holder).await {
             tracing::debug!(job = self.name, error = %crate::chain(&error), "the lease runs out by itself");
         }
     }
 
     async fn turn(&self, cx: &Cx, holder: &str, hold: Duration) -> Result<(), JobError> {
-        if let Some(lease) = Lease::take(cx.store(), self.name, holder, hold).await? {
-            crate::caught((self.work)(cx, &lease)).await.map_err(JobError::Other)??;
+        match &self.work {
+            Hands::All(work) => crate::caught(work(cx)).await.map_err(JobError::Other)?,
+            Hands::One(work) => match Lease::take(cx.store(), self.name, holder, hold).await? {
+                Some(lease) => crate::caught(work(cx, &lease)).await.map_err(JobError::Other)?,
+                None => Ok(()),
+            },
         }
-        Ok(())
     }
 }
 

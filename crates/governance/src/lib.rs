@@ -9,6 +9,7 @@
 
 pub mod actor;
 pub mod authority;
+pub mod calendar;
 pub mod directory;
 pub mod drift;
 pub mod grant;
@@ -24,4 +25,4 @@ pub use grant::{Grant, GrantRefused, GrantSigner, GrantVerifier, Jwks};
 pub use kind::Kind;
 pub use policy::{Policy, PolicyRef, Route};
 pub use request::{Command, State};
-pub use span::Span;
+pub use span::{Span, Within};

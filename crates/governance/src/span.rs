@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Units by size, in seconds. A day is 24 hours: deadlines are instants, not calendar entries.
 const UNITS: [(char, u32); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
@@ -81,7 +81,7 @@ impl Serialize for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -92,6 +92,57 @@ impl utoipa::PartialSchema for Span {
     }
 }
 impl utoipa::ToSchema for Span {}
+
+/// How long somebody has: on the clock (`4h`), or in the opening hours of the place (`{business: 8h}`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Within {
+    Clock(Span),
+    Business(BusinessSpan),
+}
+
+/// Counted only while the place is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BusinessSpan {
+    pub business: Span,
+}
+
+impl Within {
+    /// The length, in whichever hours.
+    #[must_use]
+    pub fn span(self) -> Span {
+        match self {
+            Self::Clock(span) | Self::Business(BusinessSpan { business: span }) => span,
+        }
+    }
+
+    /// Whether both are counted on the clock, or both in opening hours.
+    #[must_use]
+    pub fn same_hours(self, other: Self) -> bool {
+        matches!(self, Self::Clock(_)) == matches!(other, Self::Clock(_))
+    }
+}
+
+/// Read by hand, because the derived reader of untagged enums cannot say what is wrong.
+impl<'de> Deserialize<'de> for Within {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> de::Visitor<'de> for Reader {
+            type Value = Within;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time like 4h, or {business: 8h}")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Within, E> {
+                text.parse().map(Within::Clock).map_err(E::custom)
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Within, A::Error> {
+                BusinessSpan::deserialize(de::value::MapAccessDeserializer::new(map)).map(Within::Business)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -111,5 +162,17 @@ mod tests {
         for text in ["", "0s", "4", "h", "-4h", "4x", "4é", "367d", "99999999999h", "4294967295d"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn time_is_counted_on_the_clock_or_in_opening_hours() {
+        let read = |text: &str| serde_json::from_str::<Within>(text);
+        let eight = "8h".parse().unwrap();
+        assert_eq!(read(r#""8h""#).unwrap(), Within::Clock(eight));
+        let business = read(r#"{"business": "8h"}"#).unwrap();
+        assert_eq!(business, Within::Business(BusinessSpan { business: eight }));
+        assert_eq!(serde_json::to_string(&business).unwrap(), r#"{"business":"8h"}"#);
+        assert!(read(r#"{"busines": "8h"}"#).unwrap_err().to_string().contains("busines"));
+        assert!(read(r#""soon""#).unwrap_err().to_string().contains("4h"));
     }
 }

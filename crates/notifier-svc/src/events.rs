@@ -4,8 +4,8 @@ use chassis::prelude::*;
 use contracts::{
     Envelope, PersonId,
     events::{
-        ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSuspected, AskedPerson, DeadLettered,
-        GrantLapsed, OverrideUnreviewed,
+        ApprovalDecided, ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSentBack, ApprovalSuspected,
+        AskedPerson, DeadLettered, GrantLapsed, OverrideUnreviewed,
     },
 };
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use crate::{
     rules::{
         contacts::Audience,
         push,
-        templates::{APPROVAL_OVERRIDDEN, APPROVAL_REMINDED, APPROVAL_REQUESTED},
+        templates::{APPROVAL_ENDED, APPROVAL_OVERRIDDEN, APPROVAL_REMINDED, APPROVAL_REQUESTED, APPROVAL_SENT_BACK},
     },
     store::{
         OURSELVES,
@@ -82,7 +82,8 @@ pub(crate) async fn overridden(
     tx: &mut Tx,
     event: Received<ApprovalOverridden>,
 ) -> Result<(), HandleError> {
-    let ApprovalOverridden { approval_id, title, person, role, reason, ticket, reviewers, review_by, .. } = event.payload;
+    let ApprovalOverridden { approval_id, title, person, role, reason, ticket, reviewers, review_by, .. } =
+        event.payload;
     let data = fields(json!({
         "title": title, "approval": approval_id, "person": person, "role": role, "reason": reason, "ticket": ticket,
         "review_by": review_by,
@@ -122,6 +123,34 @@ pub(crate) async fn suspected(tx: &mut Tx, event: Received<ApprovalSuspected>) -
         details: json!({"pattern": pattern, "approvals": approvals}),
     };
     exceptions::raise(tx, OURSELVES, incident).await?;
+    Ok(())
+}
+
+/// Who asked is told what an approver wants to know.
+pub(crate) async fn sent_back(
+    notifier: &Notifier,
+    tx: &mut Tx,
+    event: Received<ApprovalSentBack>,
+) -> Result<(), HandleError> {
+    let ApprovalSentBack { approval_id, title, by, question, asked, answer_by, .. } = event.payload;
+    let data = fields(json!({"title": title, "by": by, "question": question, "answer_by": answer_by}));
+    for person in asked {
+        ask(notifier, tx, APPROVAL_SENT_BACK, &approval_id, &event.envelope.id, &person, data.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Watchers are told how it ended. Who waits for the decision itself gets it by callback or subscription.
+pub(crate) async fn decided(
+    notifier: &Notifier,
+    tx: &mut Tx,
+    event: Received<ApprovalDecided>,
+) -> Result<(), HandleError> {
+    let ApprovalDecided { approval_id, title, outcome, comment, watchers, .. } = event.payload;
+    let data = fields(json!({"title": title, "outcome": outcome, "comment": comment}));
+    for person in watchers {
+        ask(notifier, tx, APPROVAL_ENDED, &approval_id, &event.envelope.id, &person, data.clone()).await?;
+    }
     Ok(())
 }
 

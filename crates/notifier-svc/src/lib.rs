@@ -17,8 +17,8 @@ use std::{sync::Arc, time::Duration};
 use actix_web::web;
 use chassis::prelude::*;
 use contracts::events::{
-    ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSuspected, DeadLettered, GrantLapsed,
-    OverrideUnreviewed,
+    ApprovalDecided, ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSentBack, ApprovalSuspected,
+    DeadLettered, GrantLapsed, OverrideUnreviewed,
 };
 
 use crate::{
@@ -48,6 +48,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     let (shared, pushing) = (Arc::clone(&notifier), Arc::clone(&notifier));
     let (requesting, reminding) = (Arc::clone(&notifier), Arc::clone(&notifier));
     let overriding = Arc::clone(&notifier);
+    let (returning, ending) = (Arc::clone(&notifier), Arc::clone(&notifier));
     Ok(Service::new(
         PREFIX,
         "Notifications",
@@ -76,6 +77,14 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     })
     .on::<OverrideUnreviewed>(|_, tx, event| Box::pin(events::unreviewed(tx, event)))
     .on::<ApprovalSuspected>(|_, tx, event| Box::pin(events::suspected(tx, event)))
+    .on::<ApprovalSentBack>(move |_, tx, event| {
+        let notifier = Arc::clone(&returning);
+        Box::pin(async move { events::sent_back(&notifier, tx, event).await })
+    })
+    .on::<ApprovalDecided>(move |_, tx, event| {
+        let notifier = Arc::clone(&ending);
+        Box::pin(async move { events::decided(&notifier, tx, event).await })
+    })
     .on::<DeadLettered>(|_, tx, event| Box::pin(events::dead_lettered(tx, event)))
     .on::<GrantLapsed>(|_, tx, event| Box::pin(events::lapsed(tx, event)))
     .executor(Arc::new(smtp))

@@ -201,7 +201,7 @@ impl Desk {
             }
             let root = decision.authority.as_ref().unwrap_or(&decision.person);
             if let Some(over) = people.standing().short.get(root) {
-                let beyond = self.escalate(tx, request, over.clone(), people).await?;
+                let beyond = self.escalate(tx, request, decision.step, over.clone(), people).await?;
                 return Ok(Err(Refused::BeyondAuthority(Box::new(beyond))));
             }
             let spent: Vec<_> = std::iter::once(&decision.person).chain(&decision.authority).collect();
@@ -222,17 +222,20 @@ impl Desk {
         &self,
         tx: &mut Tx,
         request: &Stored,
+        step: u32,
         over: OverLimit,
         people: &Directory,
     ) -> Result<Beyond, DeskError> {
         let (now, matter) = (tx.now(), Matter::from(&request.case.input));
         let mut could = Vec::new();
         for id in request.state.may_be_decided_by(people) {
-            if self.over_limit(tx.conn(), people, &id, &matter, now).await?.is_none() {
+            let asked = request.state.awaits(&id, step, people);
+            if asked && self.over_limit(tx.conn(), people, &id, &matter, now).await?.is_none() {
                 could.push(id);
             }
         }
-        let Some(waiting) = request.state.waiting().filter(|_| could.is_empty()) else {
+        let open = request.state.open_steps().iter().find(|waiting| waiting.step == step);
+        let Some(waiting) = open.filter(|_| could.is_empty()) else {
             return Ok(Beyond { over, could, called_in: false });
         };
         let limited = people.people().iter().filter(|person| people.is_limited(person, &matter));

@@ -2,6 +2,7 @@
 
 use actix_web::{post, web};
 use chassis::{http::etag, prelude::*};
+use contracts::PersonId;
 use governance::{
     Command,
     request::{Refused, Verdict},
@@ -58,13 +59,8 @@ pub(crate) async fn decide_approval(
     if comment.as_ref().is_some_and(|text| text.chars().count() > MAX_TEXT) {
         return Err(too_long("/comment"));
     }
-    let person = caller.person.clone().ok_or_else(|| {
-        let problem = Problem::new("not-a-person", 403, "Only a person decides");
-        ApiError::problem(problem.detail("the key belongs to a program; decide with a person's key or session"))
-    })?;
-    // A version that no request can have was not read from us: it is refused as stale.
-    let version = seen.0.map(|version| u32::try_from(version).unwrap_or(u32::MAX));
-    let command = Command::Decide { person, verdict, comment, step: None, version };
+    let person = person_of(&caller)?;
+    let command = Command::Decide { person, verdict, comment, step: None, version: version_of(&seen), revision: None };
     let request = match desk.command(&cx, &id, &command, way_of(&caller)).await {
         Err(DeskError::Refused(Refused::AlreadyDecided(first))) if first.verdict == verdict => {
             current(&cx, &id).await?
@@ -105,8 +101,21 @@ pub(crate) async fn withdraw_approval(
     answer(&request, &caller)
 }
 
+/// The calling person; programs do not decide.
+pub(super) fn person_of(caller: &Principal) -> Result<PersonId, ApiError> {
+    caller.person.clone().ok_or_else(|| {
+        let problem = Problem::new("not-a-person", 403, "Only a person decides");
+        ApiError::problem(problem.detail("the key belongs to a program; decide with a person's key or session"))
+    })
+}
+
+/// A version that no request can have was not read from us: it is refused as stale.
+pub(super) fn version_of(seen: &IfMatch) -> Option<u32> {
+    seen.0.map(|version| u32::try_from(version).unwrap_or(u32::MAX))
+}
+
 /// How a command reached us, for the audit.
-fn way_of(caller: &Principal) -> &'static str {
+pub(super) fn way_of(caller: &Principal) -> &'static str {
     if caller.session { "session" } else { "key" }
 }
 
@@ -115,12 +124,12 @@ async fn current(cx: &Cx, id: &str) -> Result<Stored, ApiError> {
     found.ok_or_else(|| ApiError::not_found("approval"))
 }
 
-fn answer(request: &Stored, caller: &Principal) -> Result<Answer, ApiError> {
+pub(super) fn answer(request: &Stored, caller: &Principal) -> Result<Answer, ApiError> {
     let view = Approval::of(request, may_hold_grant(caller, &request.requested_by));
     let etag = etag(view.version.into());
     Ok(Answer::new(&Reply::ok(view))?.etag(etag))
 }
 
-fn too_long(pointer: &str) -> ApiError {
+pub(super) fn too_long(pointer: &str) -> ApiError {
     ApiError::invalid(vec![FieldError::new(pointer, format!("must have 1 to {MAX_TEXT} characters"))])
 }

@@ -1,5 +1,6 @@
 //! The HTTP surface, one file per resource.
 
+mod aside;
 mod decisions;
 mod delegations;
 mod keys;
@@ -56,6 +57,11 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(overrides::override_approval)
         .service(overrides::list_overrides)
         .service(overrides::review_override)
+        .service(requests::edit_approval)
+        .service(aside::comment_on_approval)
+        .service(aside::answer_question)
+        .service(aside::add_approver)
+        .service(aside::add_watcher)
         .service(policy::get_policy)
         .service(policy::preview_policy)
         .service(keys::get_grant_keys)
@@ -150,6 +156,9 @@ fn refusal(refused: &Refused) -> ApiError {
     if matches!(refused, Refused::CommentNeeded) {
         return ApiError::invalid(vec![FieldError::new("/comment", refused.to_string())]);
     }
+    if matches!(refused, Refused::UnknownPerson { .. }) {
+        return ApiError::invalid(vec![FieldError::new("/person", refused.to_string())]);
+    }
     let (status, title) = status_of(refused);
     ApiError::problem(Problem::new(refused.code(), status, title).detail(refused.to_string()))
 }
@@ -164,12 +173,19 @@ fn status_of(refused: &Refused) -> (u16, &'static str) {
         Refused::ApprovedRelated { .. } => (403, "Who approved a related document cannot ask"),
         Refused::BeyondAuthority(_) => (403, "That is beyond your authority"),
         Refused::ApprovedEarlierStep { .. } => (403, "This step needs somebody else"),
-        Refused::NotTheRequester => (403, "Only who asked may withdraw"),
+        Refused::NotTheRequester => (403, "Only who asked may do this"),
+        Refused::RoleHasSpoken => (403, "Your role has approved already"),
         Refused::AlreadyDecided(_) => (409, "You have decided already"),
         Refused::OtherStep { .. } => (409, "Another step is open"),
         Refused::TooLate { .. } => (409, "The time to decide is over"),
         Refused::Over(_) => (409, "The request is over"),
-        Refused::Stale { .. } => (412, "The request has changed since"),
+        Refused::WaitsForAnswer(_) => (409, "A question waits for its answer"),
+        Refused::NothingAsked => (409, "No question waits for an answer"),
+        Refused::AskedAlready { .. } => (409, "This person is asked already"),
+        Refused::TooMany { .. } => (409, "There are too many"),
+        Refused::Stale { .. } | Refused::Edited { .. } => (412, "The request has changed since"),
         Refused::CommentNeeded => (422, "A comment is needed"),
+        Refused::UnknownPerson { .. } => (422, "The directory does not know this person"),
+        Refused::Unchanged => (422, "Nothing is changed"),
     }
 }

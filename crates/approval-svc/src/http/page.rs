@@ -10,7 +10,7 @@ use actix_web::{
 };
 use chassis::prelude::*;
 use governance::{
-    Command,
+    Actor, Command,
     link::{Link, LinkRefused},
     request::{Refused, Verdict},
 };
@@ -43,11 +43,27 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     templates
 });
 
+/// The buttons of the page.
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Button {
+    Approve,
+    Reject,
+    SendBack,
+    /// Says something and decides nothing.
+    Comment,
+    /// Answers the question with which it was sent back.
+    Answer,
+}
+
 /// What the form sends.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DecisionForm {
-    decision: Verdict,
+    decision: Button,
+    /// Of the request, as the page showed it: a decision about an earlier one is refused.
+    #[serde(default)]
+    revision: Option<u32>,
     #[serde(default)]
     #[schema(max_length = 2000)]
     comment: String,
@@ -111,9 +127,7 @@ pub(crate) async fn submit_decision(
         Ok(form) if form.comment.chars().count() <= MAX_TEXT && !form.comment.contains('\0') => form.into_inner(),
         _ => return page.refuse(StatusCode::BAD_REQUEST, "That did not work", "Please use the buttons of the page."),
     };
-    let comment = Some(form.comment.trim().to_owned()).filter(|comment| !comment.is_empty());
-    let (person, step) = (link.person.clone(), Some(link.step));
-    let command = Command::Decide { person, verdict: form.decision, comment, step, version: None };
+    let command = command_of(&link, &form);
     match desk.command(&cx, &link.approval_id, &command, "link").await {
         // The page by itself, so that a reload does not send the form again.
         Ok(_) | Err(DeskError::Refused(Refused::AlreadyDecided(_))) => {
@@ -131,6 +145,21 @@ pub(crate) async fn submit_decision(
         }
         Err(other) => Err(other.into()),
     }
+}
+
+fn command_of(link: &Link, form: &DecisionForm) -> Command {
+    let text = form.comment.trim().to_owned();
+    let person = link.person.clone();
+    let verdict = match form.decision {
+        Button::Approve => Verdict::Approve,
+        Button::Reject => Verdict::Reject,
+        // Without words it is refused as a question without words is.
+        Button::SendBack => Verdict::SendBack,
+        Button::Comment => return Command::Comment { by: Actor::Person { person }, text },
+        Button::Answer => return Command::Answer { by: Actor::Person { person }, text },
+    };
+    let comment = Some(text).filter(|text| !text.is_empty());
+    Command::Decide { person, verdict, comment, step: Some(link.step), version: None, revision: form.revision }
 }
 
 struct Page<'a> {

@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::{HttpResponse, get, post, put, web};
 use chassis::{http::etag, prelude::*};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{ReadApprovals, RequestApproval, actor_of, may_hold_grant, scope_of};
+use super::{
+    ReadApprovals, RequestApproval, actor_of,
+    decisions::{answer, too_long, version_of, way_of},
+    may_hold_grant, scope_of,
+};
 use crate::{
-    desk::{Desk, Fresh},
+    desk::{Desk, Fresh, edit::Edition},
     rules::{
-        proposal::NewApproval,
+        proposal::{MAX_TEXT, NewApproval},
         view::{Approval, Status},
     },
     store::{self, Wanted},
 };
+
+/// Waiting requests that an inbox is picked from; beyond them the least urgent are left out.
+const INBOX_LOOKS_AT: u32 = 2_000;
 
 /// Asks for an approval. What the policy decides by itself is decided in the answer, grant included. A repeat by
 /// `reference` with another key returns the first request; its callback is added and served if all is decided.
@@ -57,8 +64,8 @@ pub(crate) async fn request_approval(
     if let (true, Some(callback)) = (answer.replayed, &new.callback) {
         // A retried workflow waits at a new address; the stored answer knows only the old one.
         let mut tx = cx.store().begin().await?;
-        if let Some(request) = store::lock(&mut tx, &first.id).await? {
-            desk.attach(&mut tx, &request, &callback.url).await?;
+        if let Some(mut request) = store::lock(&mut tx, &first.id).await? {
+            desk.attach(&mut tx, &mut request, &callback.url).await?;
         }
         tx.commit().await?;
     }
@@ -80,6 +87,11 @@ fn callback_errors(cx: &Cx, new: &NewApproval) -> Vec<FieldError> {
 pub(crate) struct ApprovalFilter {
     #[param(inline)]
     status: Option<Status>,
+    /// Only what the caller can decide now, the dearest first: by the money that waiting loses per hour and approval that
+    /// is still needed (amounts of different currencies are compared as they stand), then by the time that is left. One
+    /// page, without a cursor.
+    #[serde(default)]
+    inbox: bool,
     /// Opaque, from `next_cursor`.
     cursor: Option<String>,
     /// Items on a page.
@@ -93,14 +105,86 @@ pub(crate) struct ApprovalFilter {
 pub(crate) async fn list_approvals(
     cx: Cx,
     caller: Caller<ReadApprovals>,
+    desk: web::Data<Desk>,
     filter: Params<ApprovalFilter>,
 ) -> Result<web::Json<Page<Approval>>, ApiError> {
     let paging = Paging::parse(filter.cursor.as_deref(), filter.limit)?;
-    let wanted = Wanted { id: None, status: filter.status, before: paging.after()?, limit: paging.limit + 1 };
+    if filter.inbox {
+        return inbox(&cx, &caller, &desk, &filter, paging.limit).await;
+    }
+    let wanted =
+        Wanted { status: filter.status, before: paging.after()?, limit: paging.limit + 1, ..Wanted::default() };
     let found = store::list(&mut cx.store().read().await?, &scope_of(&caller), &wanted).await?;
     let view = |request: &store::Stored| Approval::of(request, may_hold_grant(&caller, &request.requested_by));
     let views = found.iter().map(view).collect();
     Ok(web::Json(Page::cut(views, paging.limit, |approval: &Approval| Paging::cursor(&approval.id))))
+}
+
+async fn inbox(
+    cx: &Cx,
+    caller: &Principal,
+    desk: &Desk,
+    filter: &ApprovalFilter,
+    limit: u32,
+) -> Result<web::Json<Page<Approval>>, ApiError> {
+    if filter.cursor.is_some() || filter.status.is_some() {
+        let detail = "does not go with cursor and status: it shows what waits, on one page";
+        return Err(ApiError::invalid(vec![FieldError::new("/inbox", detail)]));
+    }
+    let Some(person) = &caller.person else { return Ok(web::Json(Page { items: Vec::new(), next_cursor: None })) };
+    let wanted = Wanted { status: Some(Status::Waiting), urgent: true, limit: INBOX_LOOKS_AT, ..Wanted::default() };
+    let found = store::list(&mut cx.store().read().await?, &scope_of(caller), &wanted).await?;
+    let directory = desk.directory();
+    let theirs = |request: &&store::Stored| {
+        let open = request.state.open_steps();
+        open.iter().any(|waiting| request.state.awaits(person, waiting.step, &directory))
+    };
+    let view = |request: &store::Stored| Approval::of(request, may_hold_grant(caller, &request.requested_by));
+    let items = found.iter().filter(theirs).take(limit as usize).map(view).collect();
+    Ok(web::Json(Page { items, next_cursor: None }))
+}
+
+/// A request as it is to be from now on.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditedApproval {
+    /// All of it, as if it were asked for the first time. Action type, product, reference and `on_behalf_of` stay.
+    request: NewApproval,
+    /// Why; answers the question, when one waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 2000)]
+    comment: Option<String>,
+}
+
+/// Edits a request that is not over; only who asked may. The policy in force judges it again, and says for each step
+/// which edits leave its approvals alone (`none`), leave them while the same steps are asked (`re_evaluate`), or void
+/// them, which is the default. Void decisions stay in sight, superseded.
+#[utoipa::path(
+    tag = "approvals",
+    params(IfMatch),
+    request_body = EditedApproval,
+    responses((status = 200, body = Approval), Problems)
+)]
+#[put("/v1/approvals/{id}")]
+pub(crate) async fn edit_approval(
+    cx: Cx,
+    caller: Caller<RequestApproval>,
+    id: PathOf<String>,
+    seen: IfMatch,
+    desk: web::Data<Desk>,
+    body: Body<EditedApproval>,
+) -> Result<Answer, ApiError> {
+    let EditedApproval { request: new, comment } = body.into_inner();
+    if comment.as_ref().is_some_and(|text| text.trim().is_empty() || text.chars().count() > MAX_TEXT) {
+        return Err(too_long("/comment"));
+    }
+    let below = |error: FieldError| FieldError { pointer: format!("/request{}", error.pointer), ..error };
+    let judged = new.judge(&desk.in_force());
+    let case = judged.map_err(|errors| ApiError::invalid(errors.into_iter().map(below).collect()))?;
+    let (by, how) = (actor_of(&caller), way_of(&caller));
+    let edition = Edition { by: &by, new: &new, case, comment, version: version_of(&seen), how };
+    let request = desk.edit(&cx, &id, edition).await?;
+    answer(&request, &caller)
 }
 
 /// One request, with the facts that it is about.

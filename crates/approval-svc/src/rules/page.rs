@@ -3,9 +3,9 @@
 use chassis::prelude::Timestamp;
 use contracts::{Action, Facts, LocationId, PersonId, events::DecidedBy};
 use governance::{
-    Directory,
+    Actor, Directory, State,
     policy::Who,
-    request::{Decision, End, Refused, Verdict},
+    request::{Decision, End, Refused, Remark, RemarkKind, Verdict, Waiting},
 };
 use serde::Serialize;
 
@@ -52,6 +52,12 @@ pub(crate) struct PageView {
     pub(crate) decide_by: Option<String>,
     /// Whether the buttons are shown.
     pub(crate) open: bool,
+    /// Goes with the form: a decision is about what was shown.
+    pub(crate) revision: u32,
+    /// What an approver wants to know, and until when an answer counts.
+    pub(crate) question: Option<String>,
+    /// Whether this person is the one to answer it.
+    pub(crate) answers: bool,
     /// Whom the link belongs to.
     pub(crate) reader: String,
 }
@@ -141,9 +147,15 @@ impl PageView {
         let (facts, approval) = (&case.facts, Approval::of(stored, false));
         let names = Names { directory: reader.directory };
         let time = |at: Timestamp| written(at, facts.place.time_zone.as_deref());
-        let own = state.decisions.iter().find(|said| said.person == *reader.person && said.step == reader.step);
-        let mine = state.waiting().is_some_and(|waiting| waiting.step == reader.step && reader.now < waiting.decide_by);
-        let may = mine && own.is_none() && state.may_be_decided_by(reader.directory).contains(reader.person);
+        let counts = |said: &&Decision| said.superseded_at.is_none();
+        let own = state
+            .decisions
+            .iter()
+            .filter(counts)
+            .find(|said| said.person == *reader.person && said.step == reader.step);
+        let in_time = |waiting: &Waiting| waiting.step == reader.step && reader.now < waiting.decide_by;
+        let may = state.open_steps().iter().any(in_time) && state.awaits(reader.person, reader.step, reader.directory);
+        let asks_back = state.question();
         Self {
             title: case.title.clone(),
             action: sentence(&case.action, facts),
@@ -165,7 +177,7 @@ impl PageView {
                 .zip(&state.steps)
                 .map(|(view, step)| names.step(view, &step.ask, &time))
                 .collect(),
-            decisions: state.decisions.iter().map(|decision| names.decision(decision, &time)).collect(),
+            decisions: names.history(state, &time),
             status: approval.status.as_str(),
             result: state
                 .ended()
@@ -176,6 +188,12 @@ impl PageView {
                 .map(|said| format!("You {} this on {}.", past(said.verdict), time(said.at))),
             decide_by: approval.decide_by.map(time),
             open: may && approval.status == Status::Waiting,
+            revision: state.revision,
+            question: asks_back.map(|asked| {
+                let (by, until) = (names.person(&asked.by), time(asked.answer_by));
+                format!("{by} asks: \u{201c}{}\u{201d} An answer counts until {until}.", asked.question)
+            }),
+            answers: asks_back.is_some() && state.requester.is(reader.person),
             reader: names.person(reader.person),
         }
     }
@@ -194,6 +212,13 @@ pub(crate) fn refusal(refused: &Refused, directory: &Directory, zone: Option<&st
         Refused::RequesterMayNotApprove { .. } => "You asked for this yourself, so somebody else decides.".to_owned(),
         Refused::ApprovedEarlierStep { .. } => "You approved an earlier step; this one needs somebody else.".to_owned(),
         Refused::NotAsked { needs, .. } => format!("This step is decided by {needs}, which you are not (any more)."),
+        Refused::Edited { .. } => {
+            "The request was edited while you looked at it. Here it is as it is now; please decide again.".to_owned()
+        }
+        Refused::WaitsForAnswer(question) => {
+            format!("{} asked a question, which has to be answered first.", names.person(&question.by))
+        }
+        Refused::RoleHasSpoken => "Your role has approved this step already; it needs another one too.".to_owned(),
         Refused::OtherStep { .. } => "This step has been decided; another one is open now.".to_owned(),
         other => other.to_string(),
     }
@@ -225,28 +250,61 @@ impl Names<'_> {
     }
 
     fn step(&self, view: &StepView, ask: &Who, time: &impl Fn(Timestamp) -> String) -> StepLine {
-        let approvals = view.decisions.iter().filter(|decision| decision.verdict == Verdict::Approve).count();
         let who = match ask {
             Who::People(named) => self.people(&named.people, " or "),
-            Who::Role(_) => ask.to_string().replace('_', " "),
+            Who::Role(_) | Who::AnyOf(_) => ask.to_string().replace('_', " "),
         };
         let (state, note) = match view.state {
             StepState::Passed => ("passed", "approved".to_owned()),
             StepState::Ended => ("ended", "ended here".to_owned()),
             StepState::Skipped => ("ahead", "not needed any more".to_owned()),
             StepState::Ahead => ("ahead", "comes next".to_owned()),
+            StepState::SentBack => ("open", "waits for an answer".to_owned()),
             StepState::Open => {
                 let until = view.decide_by.map_or_else(String::new, |at| format!(", until {}", time(at)));
-                let quorum =
-                    if view.quorum > 1 { format!("{approvals} of {} said yes; ", view.quorum) } else { String::new() };
+                let quorum = if view.quorum > 1 {
+                    format!("{} of {} said yes; ", view.approvals, view.quorum)
+                } else {
+                    String::new()
+                };
                 ("open", format!("{quorum}asked: {}{until}", self.people(&view.people, ", ")))
             }
         };
         StepLine { who, state, note }
     }
 
+    /// Everything that was said, in the order of time.
+    fn history(&self, state: &State, time: &impl Fn(Timestamp) -> String) -> Vec<String> {
+        let said = state.decisions.iter().map(|decision| (decision.at, self.decision(decision, time)));
+        let remarked = state.remarks.iter().map(|remark| (remark.at, self.remark(remark, time)));
+        let added = state.added.iter().map(|added| {
+            let (by, person) = (self.person(&added.by), self.person(&added.person));
+            (added.at, format!("{by} asked {person} in addition on {}.", time(added.at)))
+        });
+        let mut all: Vec<_> = said.chain(remarked).chain(added).collect();
+        all.sort_by_key(|(at, _)| *at);
+        all.into_iter().map(|(_, line)| line).collect()
+    }
+
+    fn remark(&self, remark: &Remark, time: &impl Fn(Timestamp) -> String) -> String {
+        let by = match &remark.by {
+            Actor::Person { person } => self.person(person),
+            Actor::Service { key } => key.clone(),
+            Actor::Steward => "Steward".to_owned(),
+        };
+        let did = match remark.kind {
+            RemarkKind::Comment => "remarked",
+            RemarkKind::Answer => "answered",
+            RemarkKind::Edit => "edited it",
+        };
+        let said = format!("{by} {did} on {}", time(remark.at));
+        remark.text.as_ref().map_or_else(|| format!("{said}."), |text| format!("{said}: \u{201c}{text}\u{201d}"))
+    }
+
     fn decision(&self, decision: &Decision, time: &impl Fn(Timestamp) -> String) -> String {
-        let said = format!("{} {} it on {}", self.person(&decision.person), past(decision.verdict), time(decision.at));
+        let void = if decision.superseded_at.is_some() { " (counts no more)" } else { "" };
+        let (who, did) = (self.person(&decision.person), past(decision.verdict));
+        let said = format!("{who} {did} it on {}{void}", time(decision.at));
         decision
             .comment
             .as_ref()
@@ -262,7 +320,6 @@ impl Names<'_> {
         let said = match how {
             End::Approved => format!("{who} approved this on {at}."),
             End::Denied => format!("{who} rejected this on {at}."),
-            End::SentBack => format!("{who} sent this back on {at}."),
             End::Withdrawn => format!("{who} withdrew this on {at}."),
             End::Expired => format!("Nobody decided in time; it expired on {at} and counts as rejected."),
             End::NobodyToAsk => format!("Too few people may decide this; it ended on {at} and counts as rejected."),

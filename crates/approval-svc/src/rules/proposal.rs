@@ -4,7 +4,7 @@ use contracts::{Action, Digest, Facts, FieldError, Money, PersonId};
 use governance::{
     Route,
     drift::{self, Bound},
-    policy::Input,
+    policy::{Edited, Input},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ const MAX_URL: usize = 2048;
 pub(crate) const MAX_TEXT: usize = 2000;
 const MAX_CONTRIBUTIONS: usize = 50;
 const MAX_RELATED: usize = 20;
+const MAX_WATCHERS: usize = 50;
 /// A score of one, in the millionths in which scores travel.
 pub(crate) const ONE: u32 = 1_000_000;
 
@@ -54,6 +55,10 @@ pub struct NewApproval {
     /// What an hour of waiting costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_of_waiting_per_hour: Option<Money>,
+    /// People who may look at it and are told of the end. It gives nobody a right to decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 50)]
+    pub watchers: Vec<PersonId>,
 }
 
 /// Where the decision is delivered.
@@ -97,7 +102,8 @@ pub struct Contribution {
     pub micros: i64,
 }
 
-/// What was asked and by what it was judged. Never changes: the decision is about exactly this.
+/// What was asked and by what it was judged: the decision is about exactly this. Only an edit replaces it, and what was
+/// replaced is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Case {
     pub(crate) title: String,
@@ -112,6 +118,43 @@ pub(crate) struct Case {
     pub(crate) bounds: Vec<Bound>,
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) cost_of_waiting_per_hour: Option<Money>,
+}
+
+impl Case {
+    /// What differs from an earlier form of the same request.
+    pub(crate) fn changed_since(&self, before: &Self) -> Vec<Edited> {
+        let parties = |action: &Action| {
+            let mut action = serde_json::to_value(action).unwrap_or_default();
+            action.as_object_mut().map(|fields| fields.remove("quantity"));
+            action
+        };
+        let timing = |case: &Self| (case.deadline, case.cost_of_waiting_per_hour);
+        let quantity = |case: &Self| case.action.quantity().to_bits();
+        let parts = [
+            (Edited::Quantity, quantity(self) != quantity(before)),
+            (Edited::Parties, parties(&self.action) != parties(&before.action)),
+            (Edited::Facts, self.facts_hash != before.facts_hash),
+            (Edited::Score, self.score != before.score),
+            (Edited::Title, self.title != before.title),
+            (Edited::Timing, timing(self) != timing(before)),
+        ];
+        parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
+    }
+
+    /// Under an earlier route, whose facts a grant will rest on as they are now.
+    ///
+    /// # Errors
+    /// When the route's tolerances do not fit the action.
+    pub(crate) fn under(self, route: Route) -> Result<Self, Vec<FieldError>> {
+        let bounds = bounds(&self.facts, &self.action, &route)?;
+        Ok(Self { route, bounds, ..self })
+    }
+}
+
+fn bounds(facts: &Facts, action: &Action, route: &Route) -> Result<Vec<Bound>, Vec<FieldError>> {
+    let facts = serde_json::to_value(facts).unwrap_or_default();
+    drift::bind(&facts, action, &route.tolerances)
+        .map_err(|error| vec![FieldError::new("/action", format!("the policy cannot bind it: {error}"))])
 }
 
 impl NewApproval {
@@ -148,9 +191,7 @@ impl NewApproval {
             (input.score, input.band) = (Some(score.micros), Some(score.band.clone()));
         }
         let route = in_force.policy.route(&in_force.reference, &input);
-        let facts = serde_json::to_value(&self.facts).unwrap_or_default();
-        let bounds = drift::bind(&facts, &self.action, &route.tolerances)
-            .map_err(|error| vec![FieldError::new("/action", format!("the policy cannot bind it: {error}"))])?;
+        let bounds = bounds(&self.facts, &self.action, &route)?;
         Ok(Case {
             title: self.title.trim().to_owned(),
             action: self.action.clone(),
@@ -193,6 +234,7 @@ impl NewApproval {
         let nowhere = matches!(&self.action, Action::Transfer { from, to, .. } if from == to);
         rule(nowhere, "/action/to", "must differ from the place it comes from");
         rule(score.is_some_and(|score| score.micros > ONE), "/score/micros", "must be at most 1000000");
+        rule(self.watchers.len() > MAX_WATCHERS, "/watchers", "must have at most 50 items");
         let parts = score.map_or(0, |score| score.contributions.len());
         rule(parts > MAX_CONTRIBUTIONS, "/score/contributions", "must have at most 50 items");
         let cost = self.cost_of_waiting_per_hour;

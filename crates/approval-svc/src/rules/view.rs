@@ -6,7 +6,7 @@ use governance::{
     PolicyRef, Role, State,
     authority::Suspicion,
     policy::{Step, Who},
-    request::{Decision, End, Verdict},
+    request::{Added, Decision, End, Question, Remark},
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,22 +20,22 @@ pub enum Status {
     Waiting,
     Approved,
     Denied,
-    /// Nobody decided in time; counts as denied.
+    /// Nobody decided or answered in time; counts as denied.
     Expired,
     Withdrawn,
-    /// Returned with a question; ask again with a new request.
+    /// An approver asked a question; who asked for the approval answers it, and the request goes on.
     SentBack,
 }
 
 impl Status {
     pub(crate) fn of(state: &State) -> Self {
         match state.ended().map(|ended| ended.how) {
+            None if state.question().is_some() => Self::SentBack,
             None => Self::Waiting,
             Some(End::Approved) => Self::Approved,
             Some(End::Denied | End::NobodyToAsk) => Self::Denied,
             Some(End::Expired) => Self::Expired,
             Some(End::Withdrawn) => Self::Withdrawn,
-            Some(End::SentBack) => Self::SentBack,
         }
     }
 
@@ -58,6 +58,8 @@ pub struct Approval {
     pub id: String,
     /// Grows with every change; the ETag.
     pub version: u32,
+    /// Grows with every edit of what is asked.
+    pub revision: u32,
     pub status: Status,
     pub title: String,
     pub action: Action,
@@ -93,6 +95,14 @@ pub struct Approval {
     /// What stands out: an override, suspicious patterns. Shown when one request is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oversight: Option<Oversight>,
+    /// While it is sent back: what is asked, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
+    /// Comments, answers and edits, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Remark>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watchers: Vec<PersonId>,
     /// Signed permission for the executor; only for who asked, and only once approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
@@ -124,13 +134,24 @@ pub struct JudgedBy {
 /// One step of the route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StepView {
-    /// The role that is asked; absent when people are asked by name.
+    /// Who is asked, in words.
+    #[schema(example = "regional_ops of the place it comes from")]
+    pub asks: String,
+    /// The role that is asked; absent when it is not a single one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// Who was told, or is asked by name.
     pub people: Vec<PersonId>,
+    /// Opens together with the step before it.
+    pub with_previous: bool,
     pub quorum: u32,
+    /// How many approvals count towards the quorum.
+    pub approvals: u32,
+    /// Who must approve besides the quorum, because another approver asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<Added>,
     pub state: StepState,
+    /// Those included that count no more; see `superseded_at`.
     pub decisions: Vec<Decision>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide_by: Option<Timestamp>,
@@ -145,6 +166,8 @@ pub struct StepView {
 pub enum StepState {
     Passed,
     Open,
+    /// Waits for the answer to a question.
+    SentBack,
     /// The request ended here; its status says how.
     Ended,
     /// Comes after the open one.
@@ -161,6 +184,7 @@ impl Approval {
         Self {
             id: stored.id.clone(),
             version: state.version,
+            revision: state.revision,
             status: Status::of(state),
             title: case.title.clone(),
             action: case.action.clone(),
@@ -179,6 +203,9 @@ impl Approval {
             decided_by: decided_by(state),
             comment: ended.and_then(|ended| ended.comment.clone()),
             oversight: None,
+            question: state.question().cloned(),
+            remarks: state.remarks.clone(),
+            watchers: state.watchers.clone(),
             grant: stored.grant.as_ref().filter(|_| with_grant).map(|grant| grant.token.clone()),
             created_at: stored.created_at,
         }
@@ -202,32 +229,36 @@ pub(crate) fn decided_by(state: &State) -> Vec<PersonId> {
 
 fn steps(state: &State) -> Vec<StepView> {
     let mut open_seen = false;
-    let mut view = |(index, step): (usize, &Step)| {
-        let decisions: Vec<_> =
-            state.decisions.iter().filter(|decision| decision.step as usize == index).cloned().collect();
-        let approvals = decisions.iter().filter(|decision| decision.verdict == Verdict::Approve).count();
-        let here = state.waiting().filter(|waiting| waiting.step as usize == index);
-        let standing = match (approvals >= step.quorum as usize, open_seen, state.ended().is_some()) {
+    let mut view = |(index, step): (u32, &Step)| {
+        let here = state.open_steps().iter().find(|waiting| waiting.step == index);
+        let asks_back = state.question().is_some_and(|question| question.step == index);
+        let standing = match (state.passed(index), here.is_some(), asks_back, state.ended().is_some()) {
             (true, ..) => StepState::Passed,
-            (_, false, false) => StepState::Open,
-            (_, false, true) => StepState::Ended,
-            (_, true, false) => StepState::Ahead,
-            (_, true, true) => StepState::Skipped,
+            (_, true, ..) => StepState::Open,
+            (_, _, true, _) => StepState::SentBack,
+            (_, _, _, true) if !open_seen => StepState::Ended,
+            (_, _, _, true) => StepState::Skipped,
+            _ => StepState::Ahead,
         };
         open_seen |= standing != StepState::Passed;
         let (role, named) = match &step.ask {
             Who::Role(role) => (Some(role.role.clone()), Vec::new()),
             Who::People(named) => (None, named.people.clone()),
+            Who::AnyOf(_) => (None, Vec::new()),
         };
         StepView {
+            asks: step.ask.to_string(),
             role,
             people: here.map_or(named, |waiting| waiting.asked.clone()),
+            with_previous: step.with_previous,
             quorum: step.quorum,
+            approvals: u32::try_from(state.counted(index)).unwrap_or(u32::MAX),
+            added: state.added.iter().filter(|added| added.step == index).cloned().collect(),
             state: standing,
-            decisions,
+            decisions: state.decisions.iter().filter(|decision| decision.step == index).cloned().collect(),
             decide_by: here.map(|waiting| waiting.decide_by),
             escalated: here.is_some_and(|waiting| waiting.escalated),
         }
     };
-    state.steps.iter().enumerate().map(&mut view).collect()
+    (0_u32..).zip(&state.steps).map(&mut view).collect()
 }

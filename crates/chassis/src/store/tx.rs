@@ -228,7 +228,7 @@ impl Tx {
     }
 
     /// Turns to another thread of business: for what handles many events or effects in one transaction.
-    pub(crate) fn turn_to(&mut self, trace: Trace) {
+    pub fn turn_to(&mut self, trace: Trace) {
         self.trace = trace;
     }
 

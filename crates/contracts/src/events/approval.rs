@@ -63,13 +63,41 @@ impl EventPayload for ApprovalReminded {
     }
 }
 
+/// An approver wants to know something before deciding. Nothing is decided: the request goes on with the answer, for
+/// which `steward.approval.requested.v1` asks the approvers again; without one it expires.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalSentBack {
+    pub approval_id: String,
+    pub title: String,
+    pub action: Action,
+    pub step: u32,
+    /// Who asks.
+    pub by: PersonId,
+    pub question: String,
+    /// The person who asked for the approval, or for whom a service did, with a link to answer; empty when it is
+    /// nobody whom the directory knows.
+    pub asked: Vec<AskedPerson>,
+    /// When the request expires unanswered.
+    pub answer_by: Timestamp,
+    pub sent_back_at: Timestamp,
+}
+
+impl EventPayload for ApprovalSentBack {
+    const TYPE: &'static str = "steward.approval.sent_back.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "An approver sent a request back with a question, and it waits for the answer.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Approved,
     Denied,
-    /// Nobody decided in time; counts as denied.
+    /// Nobody decided, or answered a question, in time; counts as denied.
     Expired,
     Withdrawn,
 }
@@ -90,6 +118,9 @@ pub enum DecidedBy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApprovalDecided {
     pub approval_id: String,
+    /// One line for people.
+    #[serde(default)]
+    pub title: String,
     pub outcome: Outcome,
     pub by: DecidedBy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,6 +132,9 @@ pub struct ApprovalDecided {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_id: Option<String>,
     pub decided_at: Timestamp,
+    /// Who watches the request, each with a link to look at it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watchers: Vec<AskedPerson>,
 }
 
 impl EventPayload for ApprovalDecided {

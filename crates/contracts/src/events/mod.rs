@@ -10,8 +10,8 @@ mod scoring;
 mod supply;
 
 pub use approval::{
-    ApprovalDecided, ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSuspected, AskedPerson, DecidedBy,
-    GrantLapsed, Outcome, OverrideUnreviewed,
+    ApprovalDecided, ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSentBack, ApprovalSuspected,
+    AskedPerson, DecidedBy, GrantLapsed, Outcome, OverrideUnreviewed,
 };
 pub use notify::{ExceptionOpened, ExceptionResolved, MessageFailed, MessageSent};
 pub use platform::DeadLettered;
@@ -69,6 +69,7 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<ModelActivated>(),
         entry::<ApprovalRequested>(),
         entry::<ApprovalReminded>(),
+        entry::<ApprovalSentBack>(),
         entry::<ApprovalDecided>(),
         entry::<GrantLapsed>(),
         entry::<ApprovalSuspected>(),

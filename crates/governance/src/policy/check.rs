@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Input, NO_ROW,
     reach::{Overlap, reach},
-    table::{AtTimeout, Case, Policy, Row, SiteOf, Step, Then, Who},
+    step::{AtTimeout, SiteOf, Step, Then, Who},
+    table::{Case, Policy, Row},
 };
 use crate::{Directory, Kind, Site};
 
@@ -250,12 +251,19 @@ fn in_words(input: &Input) -> String {
 }
 
 /// Everybody that a step may come to, with the place in the table.
-fn asked(step: &Step) -> Vec<(&'static str, &Who)> {
-    let mut asked = vec![("ask", &step.ask)];
+fn asked(step: &Step) -> Vec<(String, &Who)> {
+    let mut places = vec![("ask", &step.ask)];
     if let AtTimeout::Escalate(escalation) = &step.at_timeout {
-        asked.push(("at_timeout/escalate/to", &escalation.to));
+        places.push(("at_timeout/escalate/to", &escalation.to));
     }
-    asked
+    let groups = places.into_iter().flat_map(|(place, who)| {
+        let groups = who.alternatives().iter().enumerate();
+        groups.map(move |(i, group)| match who {
+            Who::AnyOf(_) => (format!("{place}/any_of/{i}"), group),
+            _ => (place.to_owned(), group),
+        })
+    });
+    groups.collect()
 }
 
 fn check_people(row_index: usize, row: &Row, steps: &[Step], directory: &Directory) -> Vec<Finding> {
@@ -276,6 +284,8 @@ fn check_people(row_index: usize, row: &Row, steps: &[Step], directory: &Directo
                         add(FindingKind::UnknownPerson, pointer.clone(), detail);
                     }
                 }
+                // Groups hold roles and people only.
+                Who::AnyOf(_) => {}
             }
         }
     }
@@ -322,6 +332,14 @@ pub(super) fn can_be_filled(steps: &[Step], from: &Site, to: &Site, directory: &
         if people.len() < step.quorum as usize {
             return false;
         }
+        if step.distinct_roles {
+            let groups = by_group(step, from, to, directory);
+            let mut taken = BTreeMap::new();
+            let filled = (0..groups.len()).filter(|group| seat(*group, &groups, &mut taken, &mut Vec::new())).count();
+            if filled < step.quorum as usize {
+                return false;
+            }
+        }
         // The first step always counts: whoever is distinct later is distinct from it.
         if i == 0 || step.distinct {
             slots.extend(std::iter::repeat_n(people, step.quorum as usize));
@@ -332,9 +350,18 @@ pub(super) fn can_be_filled(steps: &[Step], from: &Site, to: &Site, directory: &
 }
 
 fn candidates<'a>(step: &'a Step, from: &'a Site, to: &'a Site, directory: &'a Directory) -> Vec<&'a PersonId> {
-    let mut people = Vec::new();
-    for (_, who) in asked(step) {
+    let mut people: Vec<_> = by_group(step, from, to, directory).into_iter().flatten().collect();
+    people.sort();
+    people.dedup();
+    people
+}
+
+/// The people of each group that a step may come to.
+fn by_group<'a>(step: &'a Step, from: &'a Site, to: &'a Site, directory: &'a Directory) -> Vec<Vec<&'a PersonId>> {
+    let group = |(_, who): (String, &'a Who)| {
+        let mut people = Vec::new();
         match who {
+            Who::AnyOf(_) => {}
             Who::People(named) => {
                 people.extend(named.people.iter().filter(|id| directory.person(id).is_some()));
             }
@@ -347,10 +374,9 @@ fn candidates<'a>(step: &'a Step, from: &'a Site, to: &'a Site, directory: &'a D
                 people.extend(directory.holders(&role.role, site).map(|person| &person.id));
             }
         }
-    }
-    people.sort();
-    people.dedup();
-    people
+        people
+    };
+    asked(step).into_iter().map(group).collect()
 }
 
 /// Seats a slot, moving others if that helps (augmenting paths of bipartite matching, Kuhn 1955).

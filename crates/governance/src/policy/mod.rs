@@ -11,6 +11,7 @@ mod parse;
 mod reach;
 mod route;
 pub mod simulate;
+mod step;
 mod table;
 
 pub use check::{Finding, FindingKind, Level};
@@ -18,9 +19,11 @@ pub use conversion::{Conversion, Converted, Rate};
 pub use overlay::{Document, InvalidRulebook, Overlay, Rulebook};
 pub use parse::{InvalidPolicy, MAX_CASES, MAX_NAMES, MAX_ROWS};
 pub use route::{CannotJudge, Input, NO_ROW, Route, Tried};
+pub use step::{
+    AnyOf, AtTimeout, Edited, Escalation, OnEdit, People, Reminders, RoleAt, SiteOf, Step, Then, Upon, Who,
+};
 pub use table::{
-    AtTimeout, Case, Escalation, Expected, LocationRule, People, Policy, PolicyRef, RegionRule, RoleAt, Row, RowName,
-    Score, ScoreRange, SiteOf, Step, Then, ValueRange, When, Who,
+    Case, Expected, LocationRule, Policy, PolicyRef, RegionRule, Row, RowName, Score, ScoreRange, ValueRange, When,
 };
 
 /// The policy that comes with Steward.

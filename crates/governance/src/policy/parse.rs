@@ -9,7 +9,8 @@ use serde_path_to_error::Segment;
 
 use super::{
     NO_ROW, Overlay, Policy,
-    table::{AtTimeout, Case, Row, Step, Then, When, Who},
+    step::{self, Then},
+    table::{Case, Row, When},
 };
 use crate::{Kind, drift};
 
@@ -233,26 +234,9 @@ fn check_row(row: &Row, found: &mut Complaints) {
         });
     }
     if let Then::Steps(steps) = &row.then {
-        found.refuse(steps.is_empty(), "/then/steps", || "asks nobody; write auto_approve or deny".into());
-        steps.iter().enumerate().for_each(|(i, step)| check_step(step, &format!("/then/steps/{i}"), found));
-    }
-}
-
-fn check_step(step: &Step, at: &str, found: &mut Complaints) {
-    let named = |who: &Who| match who {
-        Who::Role(_) => None,
-        Who::People(named) => Some(named.people.iter().collect::<BTreeSet<_>>().len()),
-    };
-    found.refuse(step.quorum == 0, &format!("{at}/quorum"), || "is at least 1".into());
-    found.refuse(named(&step.ask) == Some(0), &format!("{at}/ask/people"), || "names nobody".into());
-    let short =
-        named(&step.ask).is_some_and(|people| people < step.quorum as usize && step.at_timeout == AtTimeout::Deny);
-    found.refuse(short, &format!("{at}/quorum"), || format!("asks for {} of fewer people", step.quorum));
-    let late = step.remind_after.is_some_and(|span| span >= step.decide_within);
-    found.refuse(late, &format!("{at}/remind_after"), || "must be shorter than decide_within".into());
-    if let AtTimeout::Escalate(escalation) = &step.at_timeout {
-        let nobody = named(&escalation.to) == Some(0);
-        found.refuse(nobody, &format!("{at}/at_timeout/escalate/to/people"), || "names nobody".into());
+        for (place, detail) in step::violations(steps) {
+            found.refuse(true, &format!("/then/steps{place}"), || detail);
+        }
     }
 }
 
@@ -292,7 +276,7 @@ mod tests {
         let cases = [
             ("{ask: {role: ops}, decide_within: soon}", "/rows/0/then/steps/0/decide_within", "4h"),
             ("{ask: {role: Ops}, decide_within: 1h}", "/rows/0/then/steps/0/ask/role", "lower-case"),
-            ("{ask: {}, decide_within: 1h}", "/rows/0/then/steps/0/ask", "either role or people"),
+            ("{ask: {}, decide_within: 1h}", "/rows/0/then/steps/0/ask", "either role or people or any_of"),
             (
                 "{ask: {role: ops}, decide_within: 1h, at_timeout: approve}",
                 "/rows/0/then/steps/0/at_timeout",

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     conversion::{Conversion, Converted},
-    table::{Policy, PolicyRef, Row, RowName, ScoreRange, Then, ValueRange, When},
+    step::Then,
+    table::{Policy, PolicyRef, Row, RowName, ScoreRange, ValueRange, When},
 };
 use crate::{Kind, Site, Span, drift::Tolerance};
 

@@ -14,7 +14,7 @@ use super::{
     check::can_be_filled,
     overlay::Rulebook,
     route::{Input, NO_ROW},
-    table::{Step, Then},
+    step::{Step, Then},
 };
 use crate::{Directory, Site, request::End};
 

@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc};
 
-use contracts::{Digest, LocationId, PersonId, RegionId, money::Currency};
+use contracts::{Digest, LocationId, RegionId, money::Currency};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{conversion::Conversion, route::Input};
-use crate::{Kind, Role, Span, drift::Tolerance};
+use super::{
+    conversion::Conversion,
+    route::Input,
+    step::{Then, Who},
+};
+use crate::{Kind, Span, drift::Tolerance};
 
 /// One version of a policy. Parsed, it is well formed; [`Policy::check`] says whether it is also sensible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -250,137 +254,6 @@ impl utoipa::PartialSchema for Score {
     }
 }
 impl utoipa::ToSchema for Score {}
-
-/// What a row does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Then {
-    /// Passes without a person.
-    AutoApprove,
-    Deny,
-    /// One after the other; all must pass.
-    Steps(Vec<Step>),
-}
-
-/// One step: who is asked, how many must agree, and what happens when they do not in time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Step {
-    pub ask: Who,
-    /// How many of them must approve. One rejection ends the request.
-    #[serde(default = "one")]
-    #[schema(minimum = 1)]
-    pub quorum: u32,
-    /// Whoever approved an earlier step does not count here.
-    #[serde(default = "yes")]
-    pub distinct: bool,
-    pub decide_within: Span,
-    /// After the step opened; must be shorter than `decide_within`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remind_after: Option<Span>,
-    #[serde(default)]
-    pub at_timeout: AtTimeout,
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// Who is asked: the holders of a role, or people by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(untagged, try_from = "RawWho")]
-pub enum Who {
-    Role(RoleAt),
-    People(People),
-}
-
-/// Read by hand, because the derived reader of untagged enums cannot say what is wrong.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWho {
-    role: Option<Role>,
-    at: Option<SiteOf>,
-    people: Option<Vec<PersonId>>,
-}
-
-impl TryFrom<RawWho> for Who {
-    type Error = &'static str;
-    fn try_from(raw: RawWho) -> Result<Self, &'static str> {
-        match raw {
-            RawWho { role: Some(role), at, people: None } => {
-                Ok(Self::Role(RoleAt { role, at: at.unwrap_or_default() }))
-            }
-            RawWho { role: None, at: None, people: Some(people) } => Ok(Self::People(People { people })),
-            _ => Err("asks either role or people; at belongs to a role"),
-        }
-    }
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Role(RoleAt { role, at: SiteOf::Anywhere }) => write!(f, "{role}"),
-            Self::Role(RoleAt { role, at: SiteOf::From }) => write!(f, "{role} of the place it comes from"),
-            Self::Role(RoleAt { role, at: SiteOf::To }) => write!(f, "{role} of the place it goes to"),
-            Self::People(named) => {
-                let names: Vec<_> = named.people.iter().map(PersonId::as_str).collect();
-                f.write_str(&names.join(" or "))
-            }
-        }
-    }
-}
-
-/// The holders of a role for one end of the movement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RoleAt {
-    pub role: Role,
-    #[serde(default)]
-    pub at: SiteOf,
-}
-
-/// People by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct People {
-    #[schema(min_items = 1)]
-    pub people: Vec<PersonId>,
-}
-
-/// For which place a role must be held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SiteOf {
-    /// Where the stock comes from: the donor of a transfer.
-    From,
-    /// Where the stock goes to.
-    To,
-    /// Held for any place at all.
-    #[default]
-    Anywhere,
-}
-
-/// What happens when a step is not decided in time. There is no way to write "approve".
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AtTimeout {
-    #[default]
-    Deny,
-    /// Once; after `within` the request is denied.
-    Escalate(Escalation),
-}
-
-/// Who is asked in addition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Escalation {
-    pub to: Who,
-    pub within: Span,
-}
 
 /// A test case of the policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

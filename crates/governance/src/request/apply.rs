@@ -1,34 +1,54 @@
-//! The transitions.
-
-use std::collections::BTreeSet;
+//! Who may do what to a request.
 
 use contracts::{PersonId, events::DecidedBy};
 use jiff::Timestamp;
 
-use super::{Command, Decision, End, Ended, Happened, Opening, Phase, Refused, State, Transition, Verdict, Waiting};
+use super::{
+    Command, Decision, End, Ended, Open, Opening, Phase, Refused, RemarkKind, State, Transition, Verdict, Waiting,
+    walk::Walk,
+};
 use crate::{
     Actor, Directory, Site,
-    policy::{AtTimeout, SiteOf, Step, Then, Who},
+    policy::{AtTimeout, Edited, SiteOf, Step, Then, Upon, Who},
 };
 
+/// Most people that approvers may add to a request.
+pub(super) const MAX_ADDED: usize = 20;
+/// Most people who may watch a request.
+pub(super) const MAX_WATCHERS: usize = 50;
+/// Most comments, answers and edits that are kept with a request.
+pub(super) const MAX_REMARKS: usize = 200;
+
 impl State {
-    /// Opens a request: at its first step, or at its end when the policy needs nobody.
+    /// Opens a request: at its first steps, or at its end when the policy needs nobody.
     #[must_use]
     pub fn open(opening: Opening, now: Timestamp, directory: &Directory) -> Transition {
-        let Opening { requester, from, to, row, then } = opening;
-        let by = DecidedBy::Policy { row: row.clone() };
+        let Opening { requester, from, to, row, then, timing, watchers } = opening;
         let (steps, how) = match then {
             Then::AutoApprove => (Vec::new(), End::Approved),
             Then::Deny => (Vec::new(), End::Denied),
             Then::Steps(steps) => (steps, End::NobodyToAsk),
         };
-        let phase = Phase::Ended(Ended { how, at: now, by, comment: None });
-        let state = Self { requester, from, to, row, steps, version: 0, decisions: Vec::new(), phase };
-        let mut walk = Walk { state, happened: Vec::new(), now, directory };
+        let state = Self {
+            requester,
+            from,
+            to,
+            row,
+            steps,
+            version: 0,
+            revision: 0,
+            decisions: Vec::new(),
+            added: Vec::new(),
+            watchers,
+            remarks: Vec::new(),
+            timing,
+            phase: Phase::Waiting(Open { steps: Vec::new() }),
+        };
+        let mut walk = Walk::new(state, now, directory);
         if walk.state.steps.is_empty() {
-            walk.end(how, DecidedBy::Policy { row: walk.state.row.clone() }, None);
+            walk.end_by_policy(how);
         } else {
-            walk.open_step(0);
+            walk.advance();
         }
         walk.finish()
     }
@@ -41,16 +61,54 @@ impl State {
     /// # Errors
     /// [`Refused`]; the state is then as it was.
     pub fn apply(&self, command: &Command, now: Timestamp, directory: &Directory) -> Result<Transition, Refused> {
-        let mut walk = Walk { state: self.clone(), happened: Vec::new(), now, directory };
+        let mut walk = Walk::new(self.clone(), now, directory);
         match command {
-            Command::Decide { person, verdict, comment, step, version } => {
-                let step = self.may_decide(person, *step, *version, now, directory)?;
-                if *verdict == Verdict::SendBack && comment.as_deref().is_none_or(|text| text.trim().is_empty()) {
-                    return Err(Refused::CommentNeeded);
+            Command::Decide { person, verdict, comment, step, version, revision } => {
+                let waiting = self.may_decide(person, (*step, *version), now, directory)?;
+                if let Some(seen) = revision.filter(|seen| *seen != self.revision) {
+                    return Err(Refused::Edited { seen, current: self.revision });
                 }
-                let authority = self.root_of(person, directory);
-                let (person, comment) = (person.clone(), comment.clone());
-                walk.decide(Decision { person, authority, step, verdict: *verdict, comment, at: now });
+                let decision = self.word(person, *verdict, comment.clone(), waiting, now, directory)?;
+                walk.decide(decision);
+            }
+            Command::Comment { by, text } => {
+                self.still_open()?;
+                self.room_for_a_remark()?;
+                walk.remark(by, RemarkKind::Comment, Some(text.clone()));
+            }
+            Command::Answer { by, text } => {
+                self.is_requester(by)?;
+                self.still_open()?;
+                self.question().ok_or(Refused::NothingAsked)?;
+                self.room_for_a_remark()?;
+                walk.answer(by, text.clone());
+            }
+            Command::Edit { by, edit, text, version } => {
+                self.is_requester(by)?;
+                self.still_open()?;
+                if let Some(seen) = version.filter(|seen| *seen != self.version) {
+                    return Err(Refused::Stale { seen, current: self.version });
+                }
+                if edit.changed.is_empty() {
+                    return Err(Refused::Unchanged);
+                }
+                self.room_for_a_remark()?;
+                walk.edit(by, edit, text.clone());
+            }
+            Command::AddApprover { by, person, step } => {
+                let step = self.may_add(by, person, *step, now, directory)?;
+                walk.add_approver(step, person, by);
+            }
+            Command::Watch { person } => {
+                self.still_open()?;
+                directory.person(person).ok_or_else(|| Refused::UnknownPerson { person: person.clone() })?;
+                let known = self.watchers.contains(person);
+                if !known && self.watchers.len() >= MAX_WATCHERS {
+                    return Err(Refused::TooMany { what: "watchers", most: MAX_WATCHERS });
+                }
+                if !known {
+                    walk.watch(person);
+                }
             }
             Command::Withdraw { by, comment } => {
                 let by = self.may_withdraw(by)?;
@@ -61,50 +119,87 @@ impl State {
         Ok(walk.finish())
     }
 
-    /// The people who may decide the open step now, whether they were asked or not.
+    /// Whether an edit of these parts has the policy asked again, because a step wants that or loses its approvals.
+    #[must_use]
+    pub fn judges_again(&self, changed: &[Edited]) -> bool {
+        self.steps.iter().any(|step| changed.iter().any(|part| step.on_edit.of(*part) > Upon::None))
+    }
+
+    /// The people who may decide one of the open steps now, whether they were asked or not.
     #[must_use]
     pub fn may_be_decided_by(&self, directory: &Directory) -> Vec<PersonId> {
-        let Some(waiting) = self.waiting() else { return Vec::new() };
+        let all = directory.people().iter().map(|person| &person.id);
+        let open = self.open_steps();
+        all.filter(|id| open.iter().any(|waiting| self.standing(id, waiting, directory).is_ok())).cloned().collect()
+    }
+
+    /// Whether this person may decide this step now and has not done so.
+    #[must_use]
+    pub fn awaits(&self, person: &PersonId, step: u32, directory: &Directory) -> bool {
+        let mut open = self.open_steps().iter().filter(|waiting| waiting.step == step);
+        open.any(|waiting| self.standing(person, waiting, directory).is_ok()) && self.word_of(person, step).is_none()
+    }
+
+    /// As [`State::may_be_decided_by`], of one step.
+    pub(super) fn eligible(&self, waiting: &Waiting, directory: &Directory) -> Vec<PersonId> {
         let all = directory.people().iter().map(|person| &person.id);
         all.filter(|id| self.standing(id, waiting, directory).is_ok()).cloned().collect()
     }
 
-    /// The step that this person's decision counts for.
+    /// The open step that this person's decision counts for; of several, the first that waits for them.
     fn may_decide(
         &self,
         person: &PersonId,
-        step: Option<u32>,
-        version: Option<u32>,
+        (step, version): (Option<u32>, Option<u32>),
         now: Timestamp,
         directory: &Directory,
-    ) -> Result<u32, Refused> {
-        // A second click comes first: it gets the first answer whatever has happened since.
-        let shown = step.or_else(|| self.waiting().map(|waiting| waiting.step));
-        let mut own = self.decisions.iter().filter(|decision| decision.involves(person));
-        if let Some(first) = own.find(|decision| shown.is_none_or(|step| step == decision.step)) {
-            return Err(Refused::AlreadyDecided(first.clone()));
-        }
-        let waiting = match &self.phase {
-            Phase::Waiting(waiting) => waiting,
-            Phase::Ended(ended) => return Err(Refused::Over(ended.clone())),
+    ) -> Result<&Waiting, Refused> {
+        let shown = || self.open_steps().iter().filter(move |waiting| step.is_none_or(|step| step == waiting.step));
+        let silent = |waiting: &&Waiting| self.word_of(person, waiting.step).is_none();
+        let fits = |waiting: &&Waiting| self.standing(person, waiting, directory).is_ok();
+        let Some(waiting) = shown().filter(silent).find(fits).or_else(|| shown().find(silent)) else {
+            return Err(self.not_open_to(person, step));
         };
-        if let Some(step) = step.filter(|step| *step != waiting.step) {
-            return Err(Refused::OtherStep { step, open: waiting.step });
+        // A second click gets the first answer, unless another step waits for the same person.
+        let said = shown().find_map(|waiting| self.word_of(person, waiting.step));
+        match (self.standing(person, waiting, directory), said) {
+            (Ok(_), _) => {}
+            (Err(_), Some(first)) => return Err(Refused::AlreadyDecided(first.clone())),
+            (Err(refused), None) => return Err(refused),
         }
-        self.standing(person, waiting, directory)?;
         if let Some(seen) = version.filter(|seen| *seen != self.version) {
             return Err(Refused::Stale { seen, current: self.version });
         }
         // An escalation that is due but not yet carried out leaves the door open to those who were asked first.
-        if now >= waiting.decide_by && self.escalation(waiting).is_none() {
+        if now >= waiting.decide_by && self.escalation(waiting, now).is_none() {
             return Err(Refused::TooLate { decide_by: waiting.decide_by });
         }
-        Ok(waiting.step)
+        Ok(waiting)
+    }
+
+    /// Why nothing is open to this person at the step they were shown. A second click comes first: it gets the first
+    /// answer whatever has happened since.
+    fn not_open_to(&self, person: &PersonId, step: Option<u32>) -> Refused {
+        let here = |said: &&Decision| {
+            let open = || self.open_steps().iter().any(|waiting| waiting.step == said.step);
+            step.map_or_else(|| self.open_steps().is_empty() || open(), |step| step == said.step)
+        };
+        if let Some(first) = self.words().filter(|said| said.involves(person)).find(here) {
+            return Refused::AlreadyDecided(first.clone());
+        }
+        match &self.phase {
+            Phase::Ended(ended) => Refused::Over(ended.clone()),
+            Phase::SentBack(question) => Refused::WaitsForAnswer(question.clone()),
+            Phase::Waiting(open) => Refused::OtherStep {
+                step: step.unwrap_or_default(),
+                open: open.steps.first().map_or(0, |waiting| waiting.step),
+            },
+        }
     }
 
     /// On whose authority this person may decide the open step: their own goes before that of others.
-    fn root_of(&self, person: &PersonId, directory: &Directory) -> Option<PersonId> {
-        self.standing(person, self.waiting()?, directory).ok().flatten()
+    pub(super) fn root_of(&self, person: &PersonId, waiting: &Waiting, directory: &Directory) -> Option<PersonId> {
+        self.standing(person, waiting, directory).ok().flatten()
     }
 
     /// Segregation of duties, then the role, in the person's own right or in that of somebody they act for, whom it
@@ -135,6 +230,7 @@ impl State {
     }
 
     /// Whoever asked, acts for who asked, or asked for a related document decides nothing here.
+    ///
     /// # Errors
     /// Which duty it is.
     pub fn free_of_duty(&self, person: &PersonId, directory: &Directory) -> Result<(), Refused> {
@@ -160,54 +256,145 @@ impl State {
         directory: &Directory,
     ) -> Result<(), Refused> {
         let Some(step) = self.step(waiting.step) else { return Ok(()) };
-        let mut asked = vec![&step.ask];
-        if let (AtTimeout::Escalate(escalation), true) = (&step.at_timeout, waiting.escalated) {
-            asked.push(&escalation.to);
-        }
-        let called_in = directory.standing().called_in.contains(&(waiting.step, root.clone()));
-        if !called_in && !asked.iter().any(|who| self.includes(who, root, directory)) {
-            let needs = asked.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        let added = self.is_added(root, waiting.step) && directory.person(root).is_some();
+        if !added && self.groups_of(root, waiting, directory).is_empty() {
+            let asked = self.groups(step, waiting.escalated);
+            let needs = asked.map(ToString::to_string).collect::<Vec<_>>().join(" or ");
             return Err(Refused::NotAsked { person: actor.clone(), needs });
         }
-        let involved = |decision: &Decision| decision.involves(root) || decision.involves(actor);
-        let earlier = |decision: &Decision| decision.step < waiting.step && involved(decision);
-        if step.distinct && self.decisions.iter().any(earlier) {
+        // Of two steps, the later one says whether it wants somebody else.
+        let elsewhere = |said: &Decision| {
+            let later = self.step(said.step.max(waiting.step));
+            let involved = said.involves(root) || said.involves(actor);
+            involved && said.step != waiting.step && later.is_some_and(|step| step.distinct)
+        };
+        if self.words().any(elsewhere) {
             return Err(Refused::ApprovedEarlierStep { person: actor.clone() });
         }
         // One standing counts once in a step, through whosever hands.
-        let spent = |decision: &&Decision| {
-            decision.step == waiting.step && decision.person != *actor && decision.involves(root)
-        };
-        match self.decisions.iter().find(spent) {
+        let spent = |said: &&Decision| said.step == waiting.step && said.person != *actor && said.involves(root);
+        match self.words().find(spent) {
             Some(first) => Err(Refused::AlreadyDecided(first.clone())),
             None => Ok(()),
         }
     }
 
-    /// How many approvals these people can give together: as many as there are hands, and standings to act in.
-    fn seats(&self, people: &[PersonId], directory: &Directory) -> usize {
-        let root = |person: &PersonId| self.root_of(person, directory).unwrap_or_else(|| person.clone());
-        let roots: BTreeSet<_> = people.iter().map(root).collect();
-        roots.len().min(people.len())
+    /// The groups of the step that this person belongs to now: indices as in [`Decision::stands_for`]. Who was called in
+    /// for want of authority may stand for each.
+    pub(super) fn groups_of(&self, person: &PersonId, waiting: &Waiting, directory: &Directory) -> Vec<u32> {
+        let Some(step) = self.step(waiting.step) else { return Vec::new() };
+        let called_in = directory.standing().called_in.contains(&(waiting.step, person.clone()));
+        let groups = (0_u32..).zip(self.groups(step, waiting.escalated));
+        let belongs = |who: &Who| called_in || self.includes(who, person, directory);
+        groups.filter(|(_, who)| belongs(who)).map(|(index, _)| index).collect()
+    }
+
+    fn word(
+        &self,
+        person: &PersonId,
+        verdict: Verdict,
+        comment: Option<String>,
+        waiting: &Waiting,
+        now: Timestamp,
+        directory: &Directory,
+    ) -> Result<Decision, Refused> {
+        if verdict == Verdict::SendBack && comment.as_deref().is_none_or(|text| text.trim().is_empty()) {
+            return Err(Refused::CommentNeeded);
+        }
+        let authority = self.root_of(person, waiting, directory);
+        let root = authority.as_ref().unwrap_or(person);
+        let groups = self.groups_of(root, waiting, directory);
+        let ad_hoc = groups.is_empty();
+        let roles = self.step(waiting.step).is_some_and(|step| step.distinct_roles);
+        let stands_for = if roles { groups } else { Vec::new() };
+        let counts = !roles || self.is_added(root, waiting.step) || self.would_count(waiting.step, &stands_for);
+        if verdict == Verdict::Approve && !counts {
+            return Err(Refused::RoleHasSpoken);
+        }
+        let (person, step, revision) = (person.clone(), waiting.step, self.revision);
+        Ok(Decision {
+            person,
+            authority,
+            step,
+            verdict,
+            comment,
+            at: now,
+            revision,
+            stands_for,
+            ad_hoc,
+            superseded_at: None,
+        })
+    }
+
+    fn may_add(
+        &self,
+        by: &PersonId,
+        person: &PersonId,
+        step: Option<u32>,
+        now: Timestamp,
+        directory: &Directory,
+    ) -> Result<u32, Refused> {
+        let mut open = self.open_steps().iter().filter(|waiting| step.is_none_or(|step| step == waiting.step));
+        let Some(waiting) = open.find(|waiting| self.standing(by, waiting, directory).is_ok()) else {
+            let refused = self.waiting().and_then(|waiting| self.standing(by, waiting, directory).err());
+            return Err(refused.unwrap_or_else(|| self.not_open_to(by, step)));
+        };
+        if now >= waiting.decide_by {
+            return Err(Refused::TooLate { decide_by: waiting.decide_by });
+        }
+        let named = person.clone();
+        directory.person(person).ok_or(Refused::UnknownPerson { person: named })?;
+        if self.is_added(person, waiting.step) || self.word_of(person, waiting.step).is_some() {
+            return Err(Refused::AskedAlready { person: person.clone() });
+        }
+        // Another pair of eyes, or nothing would be added.
+        self.free_of_duty(person, directory)?;
+        if self.words().any(|said| said.involves(person)) {
+            return Err(Refused::ApprovedEarlierStep { person: person.clone() });
+        }
+        if self.added.len() >= MAX_ADDED {
+            return Err(Refused::TooMany { what: "added approvers", most: MAX_ADDED });
+        }
+        Ok(waiting.step)
     }
 
     fn may_withdraw(&self, by: &Actor) -> Result<DecidedBy, Refused> {
-        if let Phase::Ended(ended) = &self.phase {
-            return Err(Refused::Over(ended.clone()));
-        }
+        self.still_open()?;
+        self.is_requester(by)?;
+        Ok(match by {
+            Actor::Person { person } => DecidedBy::People { people: vec![person.clone()] },
+            Actor::Service { key } => DecidedBy::Service { key: key.clone() },
+            Actor::Steward => DecidedBy::Policy { row: self.row.clone() },
+        })
+    }
+
+    /// The person who asked or is asked for, or the service that did.
+    fn is_requester(&self, by: &Actor) -> Result<(), Refused> {
         match by {
-            Actor::Person { person } if self.requester.is(person) => {
-                Ok(DecidedBy::People { people: vec![person.clone()] })
-            }
-            Actor::Service { key } if self.requester.by == *by => Ok(DecidedBy::Service { key: key.clone() }),
+            Actor::Person { person } if self.requester.is(person) => Ok(()),
+            Actor::Service { .. } if self.requester.by == *by => Ok(()),
             _ => Err(Refused::NotTheRequester),
         }
+    }
+
+    fn still_open(&self) -> Result<(), Refused> {
+        self.ended().map_or(Ok(()), |ended: &Ended| Err(Refused::Over(ended.clone())))
+    }
+
+    fn room_for_a_remark(&self) -> Result<(), Refused> {
+        let full = self.remarks.len() >= MAX_REMARKS;
+        if full { Err(Refused::TooMany { what: "remarks", most: MAX_REMARKS }) } else { Ok(()) }
+    }
+
+    fn is_added(&self, person: &PersonId, step: u32) -> bool {
+        self.added.iter().any(|added| added.step == step && added.person == *person)
     }
 
     fn includes(&self, who: &Who, person: &PersonId, directory: &Directory) -> bool {
         match who {
             Who::People(named) => named.people.contains(person) && directory.person(person).is_some(),
             Who::Role(role) => directory.holders(&role.role, self.site(role.at)).any(|holder| holder.id == *person),
+            Who::AnyOf(group) => group.any_of.iter().any(|who| self.includes(who, person, directory)),
         }
     }
 
@@ -219,135 +406,15 @@ impl State {
         }
     }
 
-    fn step(&self, index: u32) -> Option<&Step> {
+    pub(super) fn step(&self, index: u32) -> Option<&Step> {
         self.steps.get(index as usize)
     }
 
-    /// The escalation that still lies ahead of the open step.
-    fn escalation(&self, waiting: &Waiting) -> Option<&crate::policy::Escalation> {
+    /// The escalation that still lies ahead of an open step.
+    pub(super) fn escalation(&self, waiting: &Waiting, now: Timestamp) -> Option<&crate::policy::Escalation> {
         match &self.step(waiting.step)?.at_timeout {
-            AtTimeout::Escalate(escalation) if !waiting.escalated => Some(escalation),
+            AtTimeout::Escalate(escalation) if !waiting.escalated && !self.past_deadline(now) => Some(escalation),
             _ => None,
         }
-    }
-
-    fn approvals(&self, step: u32) -> usize {
-        let counts = |decision: &&Decision| decision.step == step && decision.verdict == Verdict::Approve;
-        self.decisions.iter().filter(counts).count()
-    }
-}
-
-/// A transition in the making.
-struct Walk<'a> {
-    state: State,
-    happened: Vec<Happened>,
-    now: Timestamp,
-    directory: &'a Directory,
-}
-
-impl Walk<'_> {
-    fn finish(mut self) -> Transition {
-        if !self.happened.is_empty() {
-            self.state.version += 1;
-        }
-        Transition { state: self.state, happened: self.happened }
-    }
-
-    fn end(&mut self, how: End, by: DecidedBy, comment: Option<String>) {
-        let ended = Ended { how, at: self.now, by, comment };
-        self.happened.push(Happened::Ended(ended.clone()));
-        self.state.phase = Phase::Ended(ended);
-    }
-
-    fn end_by_policy(&mut self, how: End) {
-        self.end(how, DecidedBy::Policy { row: self.state.row.clone() }, None);
-    }
-
-    /// Opens a step, or ends the request approved when there is none left.
-    fn open_step(&mut self, index: u32) {
-        let Some(step) = self.state.step(index) else {
-            let people = self.state.approvers();
-            return self.end(End::Approved, DecidedBy::People { people }, None);
-        };
-        let quorum = step.quorum as usize;
-        let waiting = Waiting {
-            step: index,
-            opened_at: self.now,
-            decide_by: step.decide_within.after(self.now),
-            remind_at: step.remind_after.map(|span| span.after(self.now)),
-            escalated: false,
-            asked: Vec::new(),
-        };
-        self.state.phase = Phase::Waiting(waiting.clone());
-        let asked = self.state.may_be_decided_by(self.directory);
-        let waiting = Waiting { asked: asked.clone(), ..waiting };
-        let (decide_by, short) = (waiting.decide_by, self.state.seats(&asked, self.directory) < quorum);
-        self.state.phase = Phase::Waiting(waiting.clone());
-        self.happened.push(Happened::StepOpened { step: index, asked, decide_by });
-        if short {
-            // Waiting would change nothing: those who could decide are too few.
-            self.time_out(waiting);
-        }
-    }
-
-    fn decide(&mut self, decision: Decision) {
-        let Decision { person, step, verdict, comment, .. } = decision.clone();
-        self.state.decisions.push(decision.clone());
-        self.happened.push(Happened::Decided(decision));
-        let by = DecidedBy::People { people: vec![person] };
-        match verdict {
-            Verdict::Reject => self.end(End::Denied, by, comment),
-            Verdict::SendBack => self.end(End::SentBack, by, comment),
-            Verdict::Approve => {
-                let quorum = self.state.step(step).map_or(u32::MAX, |step| step.quorum);
-                if self.state.approvals(step) >= quorum as usize {
-                    self.open_step(step + 1);
-                }
-            }
-        }
-    }
-
-    fn tick(&mut self) {
-        let Some(waiting) = self.state.waiting().cloned() else { return };
-        if self.now >= waiting.decide_by {
-            return self.time_out(waiting);
-        }
-        if waiting.remind_at.is_some_and(|at| self.now >= at) {
-            let decided = |id: &PersonId| {
-                self.state.decisions.iter().any(|decision| decision.step == waiting.step && decision.person == *id)
-            };
-            let people = self.state.may_be_decided_by(self.directory).into_iter().filter(|id| !decided(id)).collect();
-            let (step, decide_by) = (waiting.step, waiting.decide_by);
-            self.state.phase = Phase::Waiting(Waiting { remind_at: None, ..waiting });
-            self.happened.push(Happened::Reminded { step, people, decide_by });
-        }
-    }
-
-    /// Escalates once; ends the request when that was done, is not asked for, or finds too few people.
-    fn time_out(&mut self, waiting: Waiting) {
-        let Some(within) = self.state.escalation(&waiting).map(|escalation| escalation.within) else {
-            let short = self.eligible() < self.quorum(waiting.step);
-            return self.end_by_policy(if short { End::NobodyToAsk } else { End::Expired });
-        };
-        let (step, told, decide_by) = (waiting.step, waiting.asked.clone(), within.after(self.now));
-        self.state.phase = Phase::Waiting(Waiting { escalated: true, decide_by, remind_at: None, ..waiting });
-        let all = self.state.may_be_decided_by(self.directory);
-        let asked: Vec<_> = all.iter().filter(|id| !told.contains(id)).cloned().collect();
-        if self.state.seats(&all, self.directory) < self.quorum(step) {
-            return self.end_by_policy(End::NobodyToAsk);
-        }
-        if let Phase::Waiting(waiting) = &mut self.state.phase {
-            waiting.asked.extend(asked.iter().cloned());
-        }
-        self.happened.push(Happened::Escalated { step, asked, decide_by });
-    }
-
-    /// How many people may decide the open step, those included who have.
-    fn eligible(&self) -> usize {
-        self.state.seats(&self.state.may_be_decided_by(self.directory), self.directory)
-    }
-
-    fn quorum(&self, step: u32) -> usize {
-        self.state.step(step).map_or(0, |step| step.quorum as usize)
     }
 }

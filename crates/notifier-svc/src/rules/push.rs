@@ -5,8 +5,8 @@ use std::time::Duration;
 use contracts::{
     Envelope, EventPayload,
     events::{
-        ApprovalDecided, ApprovalReminded, ApprovalRequested, DeadLettered, GrantConsumed, RecommendationMade,
-        TransferDrafted,
+        ApprovalDecided, ApprovalReminded, ApprovalRequested, ApprovalSentBack, DeadLettered, GrantConsumed,
+        RecommendationMade, TransferDrafted,
     },
 };
 use jiff::Timestamp;
@@ -17,6 +17,10 @@ pub(crate) const WEBHOOK: &str = "webhook";
 
 /// An accepted operation is done, or a dead letter with an owner of its own, after some two and a half hours.
 const OPERATION_TAKES: Duration = Duration::from_hours(3);
+
+/// Events in which people are named together with links that are theirs alone.
+const PERSONAL: [&str; 4] =
+    [ApprovalRequested::TYPE, ApprovalReminded::TYPE, ApprovalSentBack::TYPE, ApprovalDecided::TYPE];
 
 /// Order key of pushes: what one subscriber hears of one subject keeps its order.
 pub(crate) fn order_key(subscription: &str, subject: &str) -> String {
@@ -32,11 +36,12 @@ pub(crate) fn subscription_of(order_key: &str) -> Option<&str> {
 /// decide in their name.
 pub(crate) fn body(event: &Envelope, subscription: &str) -> Result<String, serde_json::Error> {
     let mut data: Value = serde_json::from_str(event.data.get())?;
-    if matches!(event.kind.as_str(), ApprovalRequested::TYPE | ApprovalReminded::TYPE) {
-        for asked in data["asked"].as_array_mut().into_iter().flatten() {
-            if let Some(asked) = asked.as_object_mut() {
-                asked.remove("link");
-            }
+    if PERSONAL.contains(&event.kind.as_str()) {
+        for people in ["asked", "watchers"] {
+            let people = data.get_mut(people).and_then(Value::as_array_mut);
+            people.into_iter().flatten().filter_map(Value::as_object_mut).for_each(|person| {
+                person.remove("link");
+            });
         }
     }
     serde_json::to_string(&json!({
@@ -59,6 +64,8 @@ pub(crate) fn quiet_until(event: &Envelope, now: Timestamp) -> Option<Timestamp>
         RecommendationMade::TYPE | ApprovalDecided::TYPE | TransferDrafted::TYPE => Some(now),
         ApprovalRequested::TYPE => event.payload::<ApprovalRequested>().ok().map(|asked| asked.decide_by),
         ApprovalReminded::TYPE => event.payload::<ApprovalReminded>().ok().map(|asked| asked.decide_by),
+        // The receiver may be the one who has to answer; then it does so well within this time.
+        ApprovalSentBack::TYPE => event.payload::<ApprovalSentBack>().ok().map(|asked| asked.answer_by),
         GrantConsumed::TYPE => Some(now + OPERATION_TAKES),
         _ => None,
     }
@@ -100,6 +107,8 @@ mod tests {
         let asked = json!({"asked": [{"person": "olga", "name": "Olga", "link": "https://s/decide/secret"}]});
         let body = body(&event(ApprovalRequested::TYPE, asked), "n8n").unwrap();
         assert!(!body.contains("decide/secret"), "{body}");
+        let watched = json!({"watchers": [{"person": "olga", "name": "Olga", "link": "https://s/decide/secret"}]});
+        assert!(!super::body(&event(ApprovalDecided::TYPE, watched), "n8n").unwrap().contains("decide/secret"));
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["data"]["asked"][0]["person"], "olga");
         assert_eq!((&body["correlation_id"], &body["timestamp"]), (&json!("thread-1"), &json!("2026-11-23T08:00:00Z")));

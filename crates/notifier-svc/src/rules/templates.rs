@@ -23,6 +23,8 @@ pub(crate) const FOR_CALLERS: [&str; 4] =
 pub(crate) const APPROVAL_REQUESTED: &str = "approval-requested";
 pub(crate) const APPROVAL_REMINDED: &str = "approval-reminded";
 pub(crate) const APPROVAL_OVERRIDDEN: &str = "approval-overridden";
+pub(crate) const APPROVAL_SENT_BACK: &str = "approval-sent-back";
+pub(crate) const APPROVAL_ENDED: &str = "approval-ended";
 
 macro_rules! shipped {
     ($($name:literal: $($locale:literal)+;)+) => {
@@ -38,6 +40,8 @@ const SHIPPED: &[(&str, &str, &str)] = shipped! {
     "approval-requested": "en" "de";
     "approval-reminded": "en" "de";
     "approval-overridden": "en" "de";
+    "approval-sent-back": "en" "de";
+    "approval-ended": "en" "de";
 };
 
 /// What the code itself gives to every template.
@@ -192,14 +196,16 @@ mod tests {
     fn every_shipped_template_is_filled_in_every_language() {
         let all = data(json!({"product": "p", "from": "f", "to": "t", "quantity": 1, "odoo_name": "o",
             "projected_available": 2, "outcome": "denied", "location": "l", "target": 3, "title": "T", "reason": "r",
-            "link": "http://x/y", "decide_by": "2026-11-23T10:00:00Z", "escalated": true}));
+            "link": "http://x/y", "by": "sven", "question": "why?", "answer_by": "2026-11-23T10:00:00Z", "decide_by": "2026-11-23T10:00:00Z", "escalated": true}));
         let templates = Templates::shipped().unwrap();
         for (name, locale, _) in SHIPPED {
             let mail = templates.render(name, Some(locale), "Olga", &all).unwrap();
             assert!(mail.body.contains("Olga"), "{name}.{locale}");
             assert!(!mail.subject.is_empty() && !mail.body.contains("{%"), "{name}.{locale}");
         }
-        for name in FOR_CALLERS.iter().chain(&[APPROVAL_REMINDED, APPROVAL_REQUESTED]) {
+        for name in
+            FOR_CALLERS.iter().chain(&[APPROVAL_REMINDED, APPROVAL_REQUESTED, APPROVAL_SENT_BACK, APPROVAL_ENDED])
+        {
             let languages = SHIPPED.iter().filter(|(shipped, ..)| shipped == name).count();
             assert_eq!(languages, 2, "{name}");
         }

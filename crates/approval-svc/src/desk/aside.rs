@@ -1,0 +1,88 @@
+//! What is told when somebody asks back, remarks, or brings in another person.
+
+use chassis::prelude::{StoreError, Timestamp, Tx};
+use contracts::{PersonId, events::ApprovalSentBack};
+use governance::{
+    Actor,
+    request::{Added, Question, Remark, RemarkKind, Verdict},
+};
+use serde_json::json;
+
+use super::{Desk, DeskError, LINK_OUTLIVES_STEP, deliver, in_time, name_of, subject};
+use crate::store::{self, Stored};
+
+impl Desk {
+    /// Who asked is told the question: the person by a link, the workflow by its callback.
+    pub(super) async fn tell_sent_back(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        question: &Question,
+    ) -> Result<(), DeskError> {
+        let requester = &request.state.requester;
+        let person = match &requester.by {
+            Actor::Person { person } => Some(person),
+            _ => requester.on_behalf_of.as_ref(),
+        };
+        let asked: Vec<PersonId> = person.into_iter().cloned().collect();
+        store::add_asked(tx, &request.id, &asked).await?;
+        let until = in_time(question.answer_by, LINK_OUTLIVES_STEP);
+        let event = ApprovalSentBack {
+            approval_id: request.id.clone(),
+            title: request.case.title.clone(),
+            action: request.case.action.clone(),
+            step: question.step,
+            by: question.by.clone(),
+            question: question.question.clone(),
+            asked: self.links_for(request, question.step, &asked, until)?,
+            answer_by: question.answer_by,
+            sent_back_at: question.at,
+        };
+        tx.emit(&event).await?;
+        let said = request.state.decisions.iter().rposition(|said| said.verdict == Verdict::SendBack);
+        for url in &request.callbacks {
+            deliver(tx, request, url, said).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn tell_added(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        added: &Added,
+        decide_by: Timestamp,
+    ) -> Result<(), DeskError> {
+        let details = json!({"step": added.step, "person": added.person});
+        tx.audit(&format!("person:{}", added.by), "approval.approver_added", &subject(&request.id), details).await?;
+        let asked = [added.person.clone()];
+        store::add_asked(tx, &request.id, &asked).await?;
+        self.emit_requested(tx, request, added.step, &asked, decide_by).await
+    }
+}
+
+pub(super) async fn audit_remark(
+    tx: &mut Tx,
+    request: &Stored,
+    remark: &Remark,
+    superseded: u32,
+    how: &str,
+) -> Result<(), StoreError> {
+    let verb = match remark.kind {
+        RemarkKind::Comment => "approval.commented",
+        RemarkKind::Answer => "approval.answered",
+        RemarkKind::Edit => "approval.edited",
+    };
+    let details = json!({
+        "text": remark.text, "edited": remark.edited, "superseded": superseded, "via": how,
+        "facts_hash": request.case.facts_hash, "revision": request.state.revision, "action": request.case.action,
+        "policy": request.case.route.policy, "row": request.state.row,
+    });
+    tx.audit(&name_of(&remark.by), verb, &subject(&request.id), details).await
+}
+
+pub(super) async fn add_watcher(tx: &mut Tx, request: &Stored, person: &PersonId, how: &str) -> Result<(), StoreError> {
+    store::add_asked(tx, &request.id, std::slice::from_ref(person)).await?;
+    let details = json!({"person": person, "via": how});
+    tx.audit("steward", "approval.watcher_added", &subject(&request.id), details).await
+}

@@ -1,0 +1,74 @@
+//! What time does: reminders, escalations, expiries.
+
+use chassis::prelude::{Cx, StoreError};
+use governance::Command;
+use jiff::SignedDuration;
+
+use super::{Desk, DeskError};
+use crate::store::{self, Stored, timers};
+
+/// Requests looked after in one transaction: enough that its commit costs each of them little, few enough that nobody
+/// waits long for one of them.
+const BATCH: u32 = 64;
+/// How long a request rests whose timer failed.
+const REST: SignedDuration = SignedDuration::from_secs(60);
+
+impl Desk {
+    /// One turn of the timers: goes on until nothing is due. What to do lies in the rows, so a restart loses nothing;
+    /// replicas turn at the same time, and each claims what no other has.
+    ///
+    /// # Errors
+    /// When the store fails as a whole; one request that fails is put off.
+    pub(crate) async fn turn(&self, cx: &Cx) -> Result<(), StoreError> {
+        while timers::any_due(&mut cx.store().read().await?, cx.clock().now()).await? {
+            // All that is left is in other hands.
+            if self.batch(cx).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a batch of what is due, and says how many it had to do with.
+    async fn batch(&self, cx: &Cx) -> Result<usize, StoreError> {
+        let mut tx = cx.store().begin().await?;
+        let now = tx.now();
+        let due = timers::claim_due(&mut tx, now, BATCH).await?;
+        let ids: Vec<String> = due.iter().map(|request| request.id.clone()).collect();
+        for request in due {
+            tx.turn_to(request.thread.clone());
+            match self.carry_out_on(&mut tx, request, &Command::Tick, "timer").await {
+                Ok(_) => {}
+                Err(DeskError::Store(error)) if error.is_unavailable() => return Err(error),
+                Err(_) => {
+                    drop(tx);
+                    return self.one_by_one(cx, &ids).await;
+                }
+            }
+        }
+        tx.commit().await?;
+        Ok(ids.len())
+    }
+
+    /// A request that fails must not hold up those beside it.
+    async fn one_by_one(&self, cx: &Cx, ids: &[String]) -> Result<usize, StoreError> {
+        for id in ids {
+            let mut tx = cx.store().begin().await?;
+            let Some(request) = store::lock(&mut tx, id).await? else { continue };
+            let Stored { thread, .. } = &request;
+            tx.turn_to(thread.clone());
+            match self.carry_out_on(&mut tx, request, &Command::Tick, "timer").await {
+                Ok(_) => tx.commit().await?,
+                Err(DeskError::Store(error)) if error.is_unavailable() => return Err(error),
+                Err(error) => {
+                    tracing::error!(id, error = %chassis::chain(&error), "a request's timer failed; it rests a minute");
+                    drop(tx);
+                    let mut tx = cx.store().begin().await?;
+                    timers::put_off(&mut tx, id, REST).await?;
+                    tx.commit().await?;
+                }
+            }
+        }
+        Ok(ids.len())
+    }
+}
