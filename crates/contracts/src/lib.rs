@@ -15,7 +15,7 @@ pub mod page;
 pub mod problem;
 
 pub use action::Action;
-pub use canonical::{Digest, canonical_json};
+pub use canonical::{Digest, append_json, canonical_json};
 pub use envelope::{Envelope, Trace};
 pub use events::{EventPayload, catalogue};
 pub use facts::Facts;

@@ -8,6 +8,7 @@ use chassis::{
     http::{Ndjson, parse_json},
     prelude::*,
 };
+use memchr::memmem;
 use models::Judge;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
@@ -155,7 +156,7 @@ pub(crate) async fn batch<J: Served>(
     let items = request.items;
     within_limit(items.len())?;
     let model = shelf.model(cx, version.version.as_deref()).await?;
-    let judge_item = move |raw: &RawValue| match judge_raw(&*model, raw) {
+    let judge_item = move |raw: &RawValue| match judge_text(&*model, raw.get().as_bytes()) {
         Ok(judgement) => BatchItem::Judged(judgement),
         Err(problem) => BatchItem::Refused { problem },
     };
@@ -172,19 +173,19 @@ pub(crate) async fn stream<J: Served>(
     lines: Ndjson,
 ) -> Result<HttpResponse, ApiError> {
     let model: Arc<J> = shelf.model(cx, version.version.as_deref()).await?;
-    Ok(lines.each(move |raw: Box<RawValue>| judge_raw(&*model, &raw)))
+    Ok(lines.each(move |line| judge_text(&*model, line)))
 }
 
-fn judge_raw<J: Served>(model: &J, raw: &RawValue) -> Result<J::Answer, Problem> {
-    let mut request = parse_json(raw.get().as_bytes())?;
-    if !asks_why(raw.get()) {
+fn judge_text<J: Served>(model: &J, text: &[u8]) -> Result<J::Answer, Problem> {
+    let mut request = parse_json(text)?;
+    if !asks_why(text) {
         *J::explain(&mut request) = false;
     }
     model.judge(&request).map_err(|errors| ApiError::invalid(errors).into_problem())
 }
 
 /// Whether `options.explain` is true in a request that has been read already: there its absence means yes.
-fn asks_why(text: &str) -> bool {
+fn asks_why(text: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Asked {
         options: Option<Options>,
@@ -196,8 +197,8 @@ fn asks_why(text: &str) -> bool {
         _others: IgnoredAny,
     }
     // Most requests do not speak of it, and looking for the word costs less than reading twice.
-    let read = || serde_json::from_str::<Asked>(text).ok()?.options?.explain;
-    text.contains("\"explain\"") && read().unwrap_or(false)
+    let read = || serde_json::from_slice::<Asked>(text).ok()?.options?.explain;
+    memmem::find(text, b"\"explain\"").is_some() && read().unwrap_or(false)
 }
 
 pub(super) fn within_limit(items: usize) -> Result<(), ApiError> {
