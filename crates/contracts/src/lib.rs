@@ -17,7 +17,7 @@ pub mod problem;
 
 pub use action::Action;
 pub use audit::{AuditLeaf, Jwk, Jwks, TreeHash};
-pub use canonical::{Digest, canonical_json};
+pub use canonical::{Digest, append_json, canonical_json};
 pub use envelope::{Envelope, Trace};
 pub use events::{EventPayload, catalogue};
 pub use facts::Facts;

@@ -1,21 +1,23 @@
 //! Bulk streams: NDJSON in, NDJSON out, line by line in order. A bad line yields an error line in its place.
 //!
-//! Memory stays flat however long the stream is: one batch of lines is read, worked on and answered before the next
-//! one is read, and nothing is read while the caller does not take the answers (so read while you send). When the
-//! caller goes away, the response is dropped and the work stops with it.
+//! Memory stays flat however long the stream is: as many batches of lines as the machine has cores are worked on at a
+//! time, and nothing is read while the caller does not take the answers (so read while you send). When the caller goes
+//! away, the response is dropped and the work stops with it.
 
 use std::{
     future::{Future, Ready, ready},
     sync::Arc,
+    thread::available_parallelism,
 };
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, ResponseError as _,
     dev::Payload,
-    web::{Bytes, BytesMut},
+    web::{Buf as _, Bytes, BytesMut},
 };
-use contracts::Problem;
+use contracts::{Problem, append_json};
 use futures_util::{StreamExt, stream};
+use memchr::{memchr, memchr_iter};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -31,8 +33,16 @@ const BATCH: usize = 256;
 /// The body of a bulk request, `application/x-ndjson`.
 pub struct Ndjson(Lines);
 
-/// A line and its number, counted from 1; or why it cannot be read.
-type Numbered = (u64, Result<Bytes, Problem>);
+/// Some lines as they came. Cutting them apart is part of the work, and done where that is done.
+enum Batch {
+    /// Complete lines, each with its end; `first` is the number of the first one, counted from 1.
+    Lines { first: u64, text: Bytes },
+    /// The line of this number, of which nothing is kept.
+    TooLong(u64),
+}
+
+/// A line that is not blank and its number, or why it cannot be read.
+type Numbered<'a> = (u64, Result<&'a [u8], Problem>);
 
 /// A line of the answer, for its schema too.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -63,23 +73,22 @@ impl FromRequest for Ndjson {
 }
 
 impl Ndjson {
-    /// Answers each line by itself. `work` runs on a blocking thread: it may compute, and must not wait.
-    pub fn each<I, O, F>(self, work: F) -> HttpResponse
+    /// Answers each line by itself; `work` gets its bytes. It runs on blocking threads, several at a time: it may
+    /// compute, and must not wait.
+    pub fn each<O, F>(self, work: F) -> HttpResponse
     where
-        I: DeserializeOwned,
         O: Serialize,
-        F: Fn(I) -> Result<O, Problem> + Send + Sync + 'static,
+        F: Fn(&[u8]) -> Result<O, Problem> + Send + Sync + 'static,
     {
         let work = Arc::new(work);
-        self.answer(move |lines| {
+        self.answer(available_parallelism().map_or(1, usize::from), move |batch| {
             let (work, span) = (Arc::clone(&work), tracing::Span::current());
             async move {
                 let computed = tokio::task::spawn_blocking(move || {
                     let _entered = span.entered();
-                    let mut out = Vec::new();
-                    for (number, line) in lines {
-                        let answer = line.and_then(|line| parse_json(&line)).and_then(|input| work(input));
-                        write_line(&mut out, number, answer);
+                    let mut out = Vec::with_capacity(batch.likely_answer());
+                    for (number, line) in batch.lines() {
+                        write_line(&mut out, number, line.and_then(|line| work(line)));
                     }
                     out
                 });
@@ -88,8 +97,8 @@ impl Ndjson {
         })
     }
 
-    /// Answers lines in batches of at most 256, for work that waits (a transaction per batch). `work` gets the lines
-    /// that could be read and must return as many answers, in the same order.
+    /// Answers lines in batches of at most 256, for work that waits (a transaction per batch), one after the other.
+    /// `work` gets the lines that could be read and must return as many answers, in the same order.
     pub fn batches<I, O, F, Fut>(self, work: F) -> HttpResponse
     where
         I: DeserializeOwned + 'static,
@@ -98,13 +107,13 @@ impl Ndjson {
         Fut: Future<Output = Result<Vec<Result<O, Problem>>, ApiError>>,
     {
         let work = Arc::new(work);
-        self.answer(move |lines| {
+        self.answer(1, move |batch| {
             let work = Arc::clone(&work);
             async move {
                 let mut inputs = Vec::new();
-                let mut read = Vec::with_capacity(lines.len());
-                for (number, line) in lines {
-                    let input = line.and_then(|line| parse_json(&line)).map(|input| inputs.push(input));
+                let mut read = Vec::new();
+                for (number, line) in batch.lines() {
+                    let input = line.and_then(parse_json).map(|input| inputs.push(input));
                     read.push((number, input));
                 }
                 let mut answers = if inputs.is_empty() { Vec::new() } else { work(inputs).await? }.into_iter();
@@ -121,32 +130,40 @@ impl Ndjson {
         })
     }
 
-    fn answer<F, Fut>(self, work: F) -> HttpResponse
+    /// Works on `at_once` batches at a time and answers them in order.
+    fn answer<F, Fut>(self, at_once: usize, work: F) -> HttpResponse
     where
-        F: Fn(Vec<Numbered>) -> Fut + 'static,
+        F: Fn(Batch) -> Fut + 'static,
         Fut: Future<Output = Result<Vec<u8>, ApiError>>,
     {
-        let answers = stream::unfold(Some((self.0, work)), |going| async {
-            let (mut lines, work) = going?;
-            let answer = match lines.batch().await {
-                Ok(batch) if batch.is_empty() => return None,
-                Ok(batch) => work(batch).await,
-                Err(error) => Err(error),
-            };
-            match answer {
-                Ok(bytes) => Some((Ok(Bytes::from(bytes)), Some((lines, work)))),
-                // The status is long sent: breaking the connection off is the only way to say that this is not all.
-                Err(error) if error.status_code().is_client_error() => {
-                    tracing::warn!(error = %error, "a caller broke a bulk stream off");
-                    Some((Err(error), None))
-                }
-                Err(error) => {
-                    tracing::error!(error = %crate::chain(&error), "a bulk stream was broken off");
-                    Some((Err(error), None))
-                }
+        let batches = stream::unfold(Some(self.0), |lines| async {
+            let mut lines = lines?;
+            match lines.batch().await {
+                Ok(batch) => Some((Ok(batch?), Some(lines))),
+                Err(error) => Some((Err(error), None)),
             }
         });
+        let answers = batches.map(move |batch| {
+            let answer = batch.map(&work);
+            async { answer?.await }
+        });
+        let answers = answers.buffered(at_once).scan(false, |broken, answer| {
+            // The status is long sent: breaking the connection off is the only way to say that this is not all.
+            let last = *broken;
+            *broken = answer.as_ref().inspect_err(|error| broken_off(error)).is_err();
+            ready((!last).then(|| answer.map(Bytes::from)))
+        });
+        // An empty piece would end the body, and a batch of blank lines has no answers.
+        let answers = answers.filter(|answer| ready(answer.as_ref().map_or(true, |bytes| !bytes.is_empty())));
         HttpResponse::Ok().content_type("application/x-ndjson").streaming(answers)
+    }
+}
+
+fn broken_off(error: &ApiError) {
+    if error.status_code().is_client_error() {
+        tracing::warn!(%error, "a caller broke a bulk stream off");
+    } else {
+        tracing::error!(error = %crate::chain(error), "a bulk stream was broken off");
     }
 }
 
@@ -154,7 +171,7 @@ fn write_line<O: Serialize>(out: &mut Vec<u8>, number: u64, answer: Result<O, Pr
     let start = out.len();
     let bad = |problem| BadLine { line: number, problem };
     let answer = answer.map_or_else(|problem| Line::Bad(bad(problem)), Line::Good);
-    if serde_json::to_writer(&mut *out, &answer).is_err() {
+    if append_json(out, &answer).is_err() {
         out.truncate(start);
         let problem = Problem::new("internal", 500, "The answer has no JSON form");
         out.extend(serde_json::to_vec(&bad(problem)).unwrap_or_default());
@@ -162,10 +179,11 @@ fn write_line<O: Serialize>(out: &mut Vec<u8>, number: u64, answer: Result<O, Pr
     out.push(b'\n');
 }
 
-/// Cuts a payload into lines without ever holding more than one line and one chunk.
+/// Cuts a payload into batches without ever holding more than one line and one chunk.
 struct Lines {
     payload: Payload,
     buffer: BytesMut,
+    /// Of the last line that was cut off.
     number: u64,
     state: State,
 }
@@ -179,26 +197,18 @@ enum State {
 }
 
 impl Lines {
-    /// The next lines, at least one; none at the end.
-    async fn batch(&mut self) -> Result<Vec<Numbered>, ApiError> {
-        let mut batch = Vec::new();
+    /// What has come, as soon as it holds a line; none at the end.
+    async fn batch(&mut self) -> Result<Option<Batch>, ApiError> {
         loop {
-            let mut seen = 0;
-            while seen < BATCH
-                && let Some(line) = self.cut()
-            {
-                seen += 1;
-                batch.extend(line);
+            if let Some(batch) = self.cut() {
+                return Ok(Some(batch));
             }
-            if !batch.is_empty() || self.state == State::Ended {
-                return Ok(batch);
+            if self.state == State::Ended {
+                return Ok(None);
             }
-            // Lines that are passed over bring no batch and so no pause: without this, who sends them without end has
-            // the worker for himself.
+            // What is passed over brings no batch and so no pause: without this, who sends blank lines without end has the
+            // worker for himself.
             tokio::task::yield_now().await;
-            if seen > 0 {
-                continue;
-            }
             match self.payload.next().await {
                 Some(chunk) => {
                     let chunk = chunk.map_err(|error| ApiError::malformed(error.to_string()))?;
@@ -208,7 +218,9 @@ impl Lines {
                     // The last line may lack its end.
                     if self.state == State::Open && !self.buffer.is_empty() {
                         self.buffer.extend_from_slice(b"\n");
-                        batch.extend(self.cut().flatten());
+                    }
+                    if self.state == State::Skipping {
+                        self.buffer.clear();
                     }
                     self.state = State::Ended;
                 }
@@ -216,36 +228,64 @@ impl Lines {
         }
     }
 
-    /// Takes one line off the buffer: `None` when it holds no complete one, `Some(None)` for one to pass over.
-    fn cut(&mut self) -> Option<Option<Numbered>> {
-        let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') else {
-            if self.state == State::Skipping {
-                self.buffer.clear();
-            } else if self.buffer.len() > MAX_LINE + 1 {
-                self.state = State::Skipping;
-                self.buffer.clear();
-                return Some(Some(self.too_long()));
-            }
-            return None;
-        };
-        let line = self.buffer.split_to(end + 1).freeze();
+    /// Takes complete lines off the buffer; `None` when it holds none.
+    fn cut(&mut self) -> Option<Batch> {
         if self.state == State::Skipping {
-            self.state = State::Open;
-            return Some(None);
+            match memchr(b'\n', &self.buffer) {
+                Some(end) => {
+                    self.buffer.advance(end + 1);
+                    self.state = State::Open;
+                }
+                None => self.buffer.clear(),
+            }
         }
-        let content = line.slice(..end);
-        let content = if content.ends_with(b"\r") { content.slice(..end - 1) } else { content };
-        if content.len() > MAX_LINE {
-            return Some(Some(self.too_long()));
+        let (mut lines, mut length) = (0, 0);
+        for end in memchr_iter(b'\n', &self.buffer).take(BATCH) {
+            lines += 1;
+            length = end + 1;
         }
-        self.number += 1;
-        let blank = content.iter().all(u8::is_ascii_whitespace);
-        Some((!blank).then_some((self.number, Ok(content))))
+        if lines > 0 {
+            let first = self.number + 1;
+            self.number += lines;
+            return Some(Batch::Lines { first, text: self.buffer.split_to(length).freeze() });
+        }
+        // A carriage return may still turn out to belong to the line's end.
+        if self.buffer.len() > MAX_LINE + 1 {
+            self.state = State::Skipping;
+            self.buffer.clear();
+            self.number += 1;
+            return Some(Batch::TooLong(self.number));
+        }
+        None
+    }
+}
+
+impl Batch {
+    /// Bytes that the answers hardly exceed: answers are of the size of their questions, and growing means copying.
+    fn likely_answer(&self) -> usize {
+        match self {
+            Self::Lines { text, .. } => 2 * text.len(),
+            Self::TooLong(_) => 0,
+        }
     }
 
-    fn too_long(&mut self) -> Numbered {
-        self.number += 1;
-        let problem = Problem::new("line-too-long", 413, "The line is too long");
-        (self.number, Err(problem.detail(format!("A line has at most {MAX_LINE} bytes."))))
+    /// The lines that want an answer.
+    fn lines(&self) -> impl Iterator<Item = Numbered<'_>> {
+        let (first, text, left_out): (u64, &[u8], _) = match self {
+            Self::Lines { first, text } => (*first, text, None),
+            Self::TooLong(number) => (0, &[], Some((*number, Err(too_long())))),
+        };
+        let ends = memchr_iter(b'\n', text).scan(0, |start, end| Some(std::mem::replace(start, end + 1)..end));
+        let lines = (first..).zip(ends.map(|range| &text[range])).filter_map(|(number, line)| {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let read = if line.len() > MAX_LINE { Err(too_long()) } else { Ok(line) };
+            (!line.iter().all(u8::is_ascii_whitespace)).then_some((number, read))
+        });
+        lines.chain(left_out)
     }
+}
+
+fn too_long() -> Problem {
+    let problem = Problem::new("line-too-long", 413, "The line is too long");
+    problem.detail(format!("A line has at most {MAX_LINE} bytes."))
 }

@@ -79,7 +79,7 @@ async fn numbers(paging: Paging) -> Result<HttpResponse, ApiError> {
 #[utoipa::path(responses((status = 200)))]
 #[post("/v1/each")]
 async fn each(lines: Ndjson) -> HttpResponse {
-    lines.each(|line: Line| match line.quantity {
+    lines.each(|line| match parse_json::<Line>(line)?.quantity {
         13 => Err(Problem::new("unlucky", 409, "No")),
         quantity => Ok(quantity * 2),
     })
@@ -96,7 +96,7 @@ static COUNTED: AtomicU32 = AtomicU32::new(0);
 #[utoipa::path(responses((status = 200)))]
 #[post("/v1/counted")]
 async fn counted(lines: Ndjson) -> HttpResponse {
-    lines.each(|_: Line| Ok(COUNTED.fetch_add(1, Ordering::SeqCst)))
+    lines.each(|_| Ok(COUNTED.fetch_add(1, Ordering::SeqCst)))
 }
 
 #[utoipa::path(responses((status = 200)))]

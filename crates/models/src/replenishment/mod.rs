@@ -18,7 +18,7 @@ mod rank;
 mod recommend;
 mod types;
 
-use contracts::{Digest, FieldError};
+use contracts::{Digest, FieldError, append_json};
 use jiff::{Span, Timestamp};
 
 use self::{case::Case, position::RiskPeriod, quantity::service_probability, recommend::Need};
@@ -30,6 +30,9 @@ pub use self::{
     },
 };
 use crate::{FitError, Judge, ModelRef, ParameterError, Score, judge, metrics::Figures};
+
+/// What most requests with a history of two months fit into as JSON.
+const REQUEST_BYTES: usize = 1024;
 
 impl Judge for Model {
     const NAME: &'static str = "replenishment-priority";
@@ -56,7 +59,11 @@ impl Judge for Model {
     fn judge(&self, request: &Request) -> Result<Answer, Vec<FieldError>> {
         // Field order is fixed by the types, so plain JSON is as repeatable as the canonical form and a third of its
         // cost, which counts in bulk.
-        self.judge_hashed(request, || Ok(Digest::of_bytes(&serde_json::to_vec(request)?)))
+        self.judge_hashed(request, || {
+            let mut text = Vec::with_capacity(REQUEST_BYTES);
+            append_json(&mut text, request)?;
+            Ok(Digest::of_bytes(&text))
+        })
     }
 
     fn backtest(&self, cases: &[crate::Case<Request, Outcome>]) -> Figures {

@@ -122,17 +122,19 @@ impl<'a> Need<'a> {
     fn transfer(&self, transfer: &Transfer<'_>) -> Recommendation {
         let (facts, donor) = (&self.case.request.facts, transfer.donor);
         let here = &facts.place.region;
-        let reason = format!(
-            "{:.0} units from {} arrive in {:.1} days and save about {:.1} units of sales, while a purchase takes \
-             {:.1} days; the donor's stock-out risk goes from {:.1} % to {:.1} %",
-            transfer.units,
-            donor.location,
-            donor.transfer_days,
-            self.now.units_lost - transfer.after.units_lost,
-            self.risk.arrives(),
-            transfer.donor_before * 100.0,
-            transfer.donor_after * 100.0,
-        );
+        let reason = self.told("another location can spare stock that arrives before a purchase would", || {
+            format!(
+                "{:.0} units from {} arrive in {:.1} days and save about {:.1} units of sales, while a purchase takes \
+                 {:.1} days; the donor's stock-out risk goes from {:.1} % to {:.1} %",
+                transfer.units,
+                donor.location,
+                donor.transfer_days,
+                self.now.units_lost - transfer.after.units_lost,
+                self.risk.arrives(),
+                transfer.donor_before * 100.0,
+                transfer.donor_after * 100.0,
+            )
+        });
         Recommendation {
             from: Some(Source {
                 location: donor.location.clone(),

@@ -8,6 +8,7 @@ use chassis::{
     http::{Ndjson, parse_json},
     prelude::*,
 };
+use memchr::memmem;
 use models::Judge;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
@@ -162,17 +163,17 @@ pub(crate) async fn batch<J: Served>(
     request: BatchRequest<J::Request>,
 ) -> Result<web::Json<BatchReply<J::Answer>>, ApiError> {
     let model = shelf.model(cx, version.version.as_deref()).await?;
-    each(request, move |raw| judge_raw::<J, _>(raw, |request| model.judge(&request))).await
+    each(request, move |text| judge_text::<J, _>(text, |request| model.judge(&request))).await
 }
 
 /// Answers each item of a batch in its place.
 pub(super) async fn each<R, A: Send + 'static>(
     request: BatchRequest<R>,
-    judge: impl Fn(&RawValue) -> Result<A, Problem> + Send + 'static,
+    judge: impl Fn(&[u8]) -> Result<A, Problem> + Send + 'static,
 ) -> Result<web::Json<BatchReply<A>>, ApiError> {
     let items = request.items;
     within_limit(items.len())?;
-    let judge_item = move |raw: &RawValue| match judge(raw) {
+    let judge_item = move |raw: &RawValue| match judge(raw.get().as_bytes()) {
         Ok(judgement) => BatchItem::Judged(judgement),
         Err(problem) => BatchItem::Refused { problem },
     };
@@ -189,23 +190,23 @@ pub(crate) async fn stream<J: Served>(
     lines: Ndjson,
 ) -> Result<HttpResponse, ApiError> {
     let model: Arc<J> = shelf.model(cx, version.version.as_deref()).await?;
-    Ok(lines.each(move |raw: Box<RawValue>| judge_raw::<J, _>(&raw, |request| model.judge(&request))))
+    Ok(lines.each(move |line| judge_text::<J, _>(line, |request| model.judge(&request))))
 }
 
 /// Reads one item of many, and judges it without explanation unless it asks for one.
-pub(super) fn judge_raw<J: Served, A>(
-    raw: &RawValue,
+pub(super) fn judge_text<J: Served, A>(
+    text: &[u8],
     judge: impl FnOnce(J::Request) -> Result<A, Vec<FieldError>>,
 ) -> Result<A, Problem> {
-    let mut request = parse_json(raw.get().as_bytes())?;
-    if !asks_why(raw.get()) {
+    let mut request = parse_json(text)?;
+    if !asks_why(text) {
         *J::explain(&mut request) = false;
     }
     judge(request).map_err(|errors| ApiError::invalid(errors).into_problem())
 }
 
 /// Whether `options.explain` is true in a request that has been read already: there its absence means yes.
-fn asks_why(text: &str) -> bool {
+fn asks_why(text: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Asked {
         options: Option<Options>,
@@ -217,8 +218,8 @@ fn asks_why(text: &str) -> bool {
         _others: IgnoredAny,
     }
     // Most requests do not speak of it, and looking for the word costs less than reading twice.
-    let read = || serde_json::from_str::<Asked>(text).ok()?.options?.explain;
-    text.contains("\"explain\"") && read().unwrap_or(false)
+    let read = || serde_json::from_slice::<Asked>(text).ok()?.options?.explain;
+    memmem::find(text, b"\"explain\"").is_some() && read().unwrap_or(false)
 }
 
 pub(super) fn within_limit(items: usize) -> Result<(), ApiError> {

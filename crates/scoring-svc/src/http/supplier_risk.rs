@@ -15,9 +15,9 @@ use models::{
     },
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
-use super::judged::{each, judge_raw, stamp::*};
+use super::judged::{each, judge_text, stamp::*};
 use crate::{
     history::SupplierHistory,
     store::deliveries::{self, Forecast},
@@ -183,7 +183,7 @@ pub(crate) async fn batch_supplier_risk(
     body: Body<BatchRequest<Request>>,
 ) -> Result<web::Json<BatchReply<SupplierRiskReply>>, ApiError> {
     let informed = Informed::read(&cx, (&shelf, &history), version.version.as_deref()).await?;
-    each(body.into_inner(), move |raw| judge_raw::<Model, _>(raw, |request| informed.judge(request))).await
+    each(body.into_inner(), move |text| judge_text::<Model, _>(text, |request| informed.judge(request))).await
 }
 
 /// Judges a stream of lines, one JSON object per line of at most 64 KiB, answered line by line in order; a bad line is
@@ -202,7 +202,7 @@ pub(crate) async fn stream_supplier_risk(
     lines: Ndjson,
 ) -> Result<HttpResponse, ApiError> {
     let informed = Informed::read(&cx, (&shelf, &history), version.version.as_deref()).await?;
-    Ok(lines.each(move |raw: Box<RawValue>| judge_raw::<Model, _>(&raw, |request| informed.judge(request))))
+    Ok(lines.each(move |line| judge_text::<Model, _>(line, |request| informed.judge(request))))
 }
 
 judged!(

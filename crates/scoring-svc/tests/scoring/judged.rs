@@ -150,6 +150,48 @@ async fn a_stream_answers_every_line_in_order_and_a_bad_one_in_its_place() {
 }
 
 #[tokio::test]
+async fn each_bad_line_of_a_stream_says_what_is_wrong_with_it_and_harms_no_other() {
+    let scoring = Scoring::start().await;
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut some = facts();
+        change(&mut some);
+        line(&some)
+    };
+    let order = |due: &str| json!({"order": "PO-1", "due": due, "quantity": 1.0});
+    let good = line(&facts());
+    let columns = format!("{{\"facts\":{{\"demand\":{{\"units\":[{}]}}}}}}", "1,".repeat(1_000_000) + "1");
+    let bad = [
+        (good.replacen("\"on_hand\":", "\"on_hand\":NaN,\"was\":", 1), 400, None),
+        (changed(&|some| some["stock"]["on_hand"] = json!(-1.0)), 422, Some("/facts/stock/on_hand")),
+        (changed(&|some| some["demand"]["units"][3] = json!(-2.0)), 422, Some("/facts/demand/units/3")),
+        (changed(&|some| some["demand"]["units"][3] = json!("7")), 422, Some("/facts/demand/units/3")),
+        (
+            changed(&|some| some["incoming"] = json!([order("2026-12-02"), order("2026-12-01")])),
+            422,
+            Some("/facts/incoming/1/due"),
+        ),
+        (
+            changed(&|some| some["item"]["unit_price"]["currency"] = json!("USD")),
+            422,
+            Some("/facts/item/unit_price/currency"),
+        ),
+        (good.replacen("{\"facts\":", "{\"facts\":1,\"facts\":", 1), 422, Some("/facts")),
+        (columns, 413, None),
+        ("[".repeat(60_000), 422, Some("")),
+    ];
+    let lines: Vec<String> = bad.iter().flat_map(|(line, ..)| [line.clone(), good.clone()]).collect();
+    let answers = scoring.stream(&lines).await;
+    assert_eq!(answers.len(), lines.len());
+    for (n, (text, status, pointer)) in bad.iter().enumerate() {
+        let (answer, next) = (&answers[2 * n], &answers[2 * n + 1]);
+        let told = format!("{} gave {answer}", &text[..text.len().min(200)]);
+        assert_eq!((&answer["line"], &answer["problem"]["status"]), (&json!(2 * n + 1), &json!(status)), "{told}");
+        assert_eq!(answer["problem"]["errors"][0]["pointer"].as_str(), *pointer, "{told}");
+        assert_eq!(next["status"], "scored", "after {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_does_not_keep_others_waiting() {
     let scoring = Scoring::start().await;
     let lines = vec![json!({"facts": facts(), "options": {"explain": true}}).to_string(); 2000];
