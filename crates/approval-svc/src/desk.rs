@@ -199,7 +199,14 @@ impl Desk {
         outcome
     }
 
-    async fn carry_out(&self, tx: &mut Tx, id: &str, command: &Command, how: &str) -> Result<Stored, DeskError> {
+    /// As [`Self::command`], in a transaction of somebody else's.
+    pub(crate) async fn carry_out(
+        &self,
+        tx: &mut Tx,
+        id: &str,
+        command: &Command,
+        how: &str,
+    ) -> Result<Stored, DeskError> {
         let mut request = store::lock(tx, id).await?.ok_or(DeskError::Unknown)?;
         if let Some(correlation) = &request.thread.correlation_id {
             tx.correlate(correlation.clone());

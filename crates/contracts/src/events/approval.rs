@@ -130,3 +130,24 @@ impl EventPayload for GrantLapsed {
         format!("approval:{}", self.approval_id)
     }
 }
+
+/// An answer that came from elsewhere does not count, and its author should hear why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AnswerRefused {
+    pub approval_id: String,
+    pub step: u32,
+    pub person: PersonId,
+    /// Why, for the person.
+    pub reason: String,
+    /// Whether the same person may still answer.
+    pub open: bool,
+}
+
+impl EventPayload for AnswerRefused {
+    const TYPE: &'static str = "steward.approval.answer_refused.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "An answer that a person gave in another system was not accepted as a decision.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}

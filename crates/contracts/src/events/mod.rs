@@ -10,13 +10,13 @@ mod scoring;
 mod supply;
 
 pub use approval::{
-    ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, GrantLapsed, Outcome,
+    AnswerRefused, ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, GrantLapsed, Outcome,
 };
 pub use notify::{ExceptionOpened, ExceptionResolved, MessageFailed, MessageSent};
 pub use platform::DeadLettered;
 pub use scoring::{ModelActivated, RecommendationMade};
 use serde::{Serialize, de::DeserializeOwned};
-pub use supply::{GrantConsumed, StockChanged, StockRanLow, TransferDrafted};
+pub use supply::{ApprovalAnswered, GrantConsumed, Said, StockChanged, StockRanLow, TransferDrafted};
 use utoipa::ToSchema;
 
 /// A payload that may travel in an envelope.
@@ -64,12 +64,14 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<StockRanLow>(),
         entry::<TransferDrafted>(),
         entry::<GrantConsumed>(),
+        entry::<ApprovalAnswered>(),
         entry::<RecommendationMade>(),
         entry::<ModelActivated>(),
         entry::<ApprovalRequested>(),
         entry::<ApprovalReminded>(),
         entry::<ApprovalDecided>(),
         entry::<GrantLapsed>(),
+        entry::<AnswerRefused>(),
         entry::<MessageSent>(),
         entry::<MessageFailed>(),
         entry::<ExceptionOpened>(),
