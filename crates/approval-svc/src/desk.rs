@@ -246,7 +246,14 @@ impl Desk {
         outcome
     }
 
-    async fn carry_out(&self, tx: &mut Tx, id: &str, command: &Command, how: &str) -> Result<Stored, DeskError> {
+    /// As [`Self::command`], in a transaction of somebody else's.
+    pub(crate) async fn carry_out(
+        &self,
+        tx: &mut Tx,
+        id: &str,
+        command: &Command,
+        how: &str,
+    ) -> Result<Stored, DeskError> {
         let request = store::lock(tx, id).await?.ok_or(DeskError::Unknown)?;
         self.carry_out_on(tx, request, command, how).await
     }
@@ -364,6 +371,7 @@ impl Desk {
             reason: request.case.route.why.clone().unwrap_or_else(|| request.case.route.row.clone()),
             step,
             asked: self.invite(request, step, asked, decide_by)?,
+            revision: request.state.revision,
             decide_by,
             score: request.case.score.as_ref().map(|score| score.micros),
         };

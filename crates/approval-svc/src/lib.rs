@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::prelude::*;
-use contracts::events::GrantConsumed;
+use contracts::events::{ApprovalAnswered, GrantConsumed};
 use desk::Desk;
 use effects::callback::CallbackExecutor;
 pub use rules::{
@@ -38,7 +38,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         (Err(desk), Err(credentials)) => return Err(desk.and(credentials)),
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
-    let timer = Arc::clone(&desk);
+    let (timer, answers) = (Arc::clone(&desk), Arc::clone(&desk));
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
         .migrations(chassis::migrations!("0101_requests", "0102_grants", "0104_deciding", "0105_authority"))
         .routes(move |config: &mut ServiceConfig<'_>| {
@@ -47,6 +47,10 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         })
         .executor(Arc::new(CallbackExecutor { credentials }))
         .on::<GrantConsumed>(|_, tx, event| Box::pin(events::used(tx, event)))
+        .on::<ApprovalAnswered>(move |_, tx, event| {
+            let desk = Arc::clone(&answers);
+            Box::pin(async move { events::answered(&desk, tx, event).await })
+        })
         .job(Job::every("approvals.grants", Duration::from_secs(60), |cx, _| {
             Box::pin(async move { Ok(desk::tell_lapsed(cx).await?) })
         }))

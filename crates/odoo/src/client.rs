@@ -1,6 +1,5 @@
 use std::{collections::HashMap, sync::Arc};
 
-use jiff::civil::Date;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
@@ -40,19 +39,6 @@ pub trait Record: DeserializeOwned {
 pub struct LoadRows {
     pub fields: Vec<String>,
     pub rows: Vec<Vec<String>>,
-}
-
-/// A to-do for a person, shown on the record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Activity {
-    pub summary: String,
-    /// Plain text; Odoo escapes it.
-    pub note: String,
-    pub deadline: Date,
-    /// Whose it is; the client's own user when absent.
-    pub user_id: Option<i64>,
-    /// External id of the activity type, such as `mail.mail_activity_data_todo`.
-    pub kind: String,
 }
 
 impl Client {
@@ -212,28 +198,6 @@ impl Client {
         self.first_id("mail.message", &domain).await
     }
 
-    /// Puts a to-do on a record. Answers with its id. Not idempotent: look with [`Client::find_activity`] first.
-    ///
-    /// # Errors
-    /// As [`Client::call`].
-    pub async fn activity_schedule(&self, model: &str, id: i64, activity: &Activity) -> Result<i64, Error> {
-        let Activity { summary, note, deadline, user_id, kind } = activity;
-        let user_id = user_id.unwrap_or(self.shared.uid);
-        let args = json!({"act_type_xmlid": kind, "summary": summary, "note": note,
-            "date_deadline": deadline, "user_id": user_id});
-        let answer = self.call(model, "activity_schedule", Some(&[id]), named(args)).await?;
-        one_id(model, "activity_schedule", &answer)
-    }
-
-    /// The oldest open to-do on the record with exactly this summary.
-    ///
-    /// # Errors
-    /// As [`Client::call`].
-    pub async fn find_activity(&self, model: &str, id: i64, summary: &str) -> Result<Option<i64>, Error> {
-        let domain = Domain::all().and("res_model", "=", model).and("res_id", "=", id).and("summary", "=", summary);
-        self.first_id("mail.activity", &domain).await
-    }
-
     /// The fields of a model as this user sees them. Asked once per model and kept as long as the client.
     ///
     /// # Errors
@@ -287,7 +251,7 @@ impl Client {
         }
     }
 
-    async fn first_id(&self, model: &str, domain: &Domain) -> Result<Option<i64>, Error> {
+    pub(crate) async fn first_id(&self, model: &str, domain: &Domain) -> Result<Option<i64>, Error> {
         let rows = self.search_read(model, domain, &["id"], "id", 1).await?;
         Ok(rows.first().and_then(|row| row.get("id")).and_then(Value::as_i64))
     }
@@ -318,7 +282,7 @@ fn record_ids(model: &str, method: &str, answer: &Value) -> Result<Vec<i64>, Err
     ids.ok_or_else(|| Error::unexpected(format!("{model}/{method}"), "no record ids"))
 }
 
-fn one_id(model: &str, method: &str, answer: &Value) -> Result<i64, Error> {
+pub(crate) fn one_id(model: &str, method: &str, answer: &Value) -> Result<i64, Error> {
     let first = record_ids(model, method, answer)?.first().copied();
     first.ok_or_else(|| Error::unexpected(format!("{model}/{method}"), "no record was made"))
 }

@@ -14,6 +14,7 @@
 //!
 //! With the feature `replay` the crate also brings [`replay`], an Odoo 19 in memory for demonstrations and tests.
 
+pub mod activity;
 mod client;
 mod config;
 mod domain;
@@ -29,7 +30,8 @@ pub mod value;
 mod version;
 mod wire;
 
-pub use client::{Activity, Client, LoadRows, Record};
+pub use activity::Activity;
+pub use client::{Client, LoadRows, Record};
 pub use config::{OdooConfig, TransportChoice};
 pub use domain::Domain;
 pub use error::Error;

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use odoo::{
     Activity, Client, Domain, Error, Hint, OdooConfig, TransportChoice,
+    activity::ActivityState,
     replay::{ReplayOdoo, Webhook},
     stock::{Move, Product, Quant, Warehouse},
     transfer::{ExternalId, NewLine, NewTransfer},
@@ -183,6 +184,21 @@ async fn notes_and_activities_are_found_again(world: &World) {
     assert_eq!(client.find_activity("stock.picking", picking, &marker).await.unwrap(), None);
     let id = client.activity_schedule("stock.picking", picking, &activity).await.unwrap();
     assert_eq!(client.find_activity("stock.picking", picking, &marker).await.unwrap(), Some(id));
+    let own = client.read("res.users", &[client.uid()], &["login"]).await.unwrap();
+    let user = client.user_called(own[0]["login"].as_str().unwrap()).await.unwrap().unwrap();
+    assert_eq!(user.id, client.uid());
+    assert_eq!(client.user_called("nobody@shop.example").await.unwrap(), None);
+    assert!(client.activities_keep_answers().await.unwrap());
+    let seen = client.get::<ActivityState>(&[id]).await.unwrap().remove(0);
+    assert_eq!((seen.open, seen.assigned_to.unwrap().id, seen.feedback), (true, client.uid(), None));
+    let closed = odoo_args(json!({"active": false, "feedback": "approve"}));
+    client.write("mail.activity", &[id], closed).await.unwrap();
+    let seen = client.get::<ActivityState>(&[id]).await.unwrap().remove(0);
+    assert_eq!((seen.open, seen.written_by.id, seen.feedback.as_deref()), (false, client.uid(), Some("approve")));
+    assert_eq!(client.find_activity("stock.picking", picking, &marker).await.unwrap(), Some(id), "done ones are found");
+    client.remove_activity(id).await.unwrap();
+    client.remove_activity(id).await.unwrap();
+    assert_eq!(client.get::<ActivityState>(&[id]).await.unwrap(), []);
     let nowhere = client.message_post("stock.picking", 999_999, "x").await.unwrap_err();
     assert!(matches!(nowhere, Error::Missing { .. }), "{nowhere:?}");
 }

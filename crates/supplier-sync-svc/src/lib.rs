@@ -5,6 +5,7 @@
 //! drafted in Odoo, each with a grant that is used up by it. Nobody else in the house knows Odoo.
 
 mod effects;
+mod events;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod http;
@@ -16,9 +17,17 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::{Service, prelude::*};
+use contracts::events::{AnswerRefused, ApprovalDecided, ApprovalReminded, ApprovalRequested};
 
 use crate::{
-    effects::{Peer, grant_keys, read_back::ReadBack, reconcile, transfer::Transfer},
+    effects::{
+        Peer,
+        approval::{self, Approvals},
+        grant_keys,
+        read_back::ReadBack,
+        reconcile,
+        transfer::Transfer,
+    },
     settings::SupplySettings,
 };
 
@@ -41,7 +50,12 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "Supplier sync",
         "The border to Odoo: stock read back from hints, facts for models and approvers, transfers drafted with a grant.",
     )
-    .migrations(chassis::migrations!("0101_supply", "0102_told_beside_sales", "0103_shortages"))
+    .migrations(chassis::migrations!(
+        "0101_supply",
+        "0102_told_beside_sales",
+        "0103_shortages",
+        "0104_approval_todos"
+    ))
     .routes(move |service: &mut ServiceConfig| {
         service.app_data(shared.clone());
         http::routes(service);
@@ -59,10 +73,25 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
 fn with_odoo(service: Service, own: &SupplySettings, peer: Arc<Peer>) -> Service {
     let overlap = Duration::from_secs(own.sweep_overlap_seconds);
     let every = Duration::from_secs(own.sweep_seconds);
-    service.executor(Arc::new(ReadBack(Arc::clone(&peer)))).executor(Arc::new(Transfer(Arc::clone(&peer)))).job(
-        Job::every("supply.reconcile", every, move |cx, lease| {
-            let peer = Arc::clone(&peer);
+    let sweeper = Arc::clone(&peer);
+    let service = service
+        .executor(Arc::new(ReadBack(Arc::clone(&peer))))
+        .executor(Arc::new(Transfer(Arc::clone(&peer))))
+        .job(Job::every("supply.reconcile", every, move |cx, lease| {
+            let peer = Arc::clone(&sweeper);
             Box::pin(async move { reconcile::turn(cx, lease, &peer, overlap).await })
-        }),
-    )
+        }))
+        .executor(Arc::new(Approvals(Arc::clone(&peer))));
+    if !own.odoo.as_ref().is_some_and(|odoo| odoo.approvals) {
+        return service;
+    }
+    service
+        .on::<ApprovalRequested>(|_, tx, event| Box::pin(events::requested(tx, event)))
+        .on::<ApprovalReminded>(|_, tx, event| Box::pin(events::reminded(tx, event)))
+        .on::<ApprovalDecided>(|_, tx, event| Box::pin(events::decided(tx, event)))
+        .on::<AnswerRefused>(|_, tx, event| Box::pin(events::refused(tx, event)))
+        .job(Job::every("supply.answers", every, move |cx, lease| {
+            let peer = Arc::clone(&peer);
+            Box::pin(async move { approval::turn(cx, lease, &peer).await })
+        }))
 }

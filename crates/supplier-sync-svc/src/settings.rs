@@ -41,6 +41,9 @@ pub(crate) struct OdooSettings {
     timeout_seconds: u64,
     #[serde(default = "default_rate")]
     calls_per_second: f64,
+    /// Whether requests for approval are shown there.
+    #[serde(default = "default_approvals")]
+    pub approvals: bool,
     #[serde(default = "default_hook_user")]
     pub hook_user: String,
     hook_secret: Option<SecretString>,
@@ -68,6 +71,10 @@ fn default_timeout() -> u64 {
 /// What integrators settle on for Odoo's own hosting; an Odoo of one's own bears more.
 fn default_rate() -> f64 {
     1.0
+}
+
+fn default_approvals() -> bool {
+    true
 }
 
 fn default_hook_user() -> String {

@@ -27,6 +27,9 @@ pub struct ApprovalRequested {
     pub reason: String,
     pub step: u32,
     pub asked: Vec<AskedPerson>,
+    /// How often the request had been edited: a decision is about one revision.
+    #[serde(default)]
+    pub revision: u32,
     /// When the step times out.
     pub decide_by: Timestamp,
     /// Millionths.
@@ -181,7 +184,8 @@ pub struct ApprovalSuspected {
 impl EventPayload for ApprovalSuspected {
     const TYPE: &'static str = "steward.approval.suspected.v1";
     const SOURCE: &'static str = "/approvals";
-    const SUMMARY: &'static str = "Requests form a suspicious pattern: split below a limit, mutual, edited once approved.";
+    const SUMMARY: &'static str =
+        "Requests form a suspicious pattern: split below a limit, mutual, edited once approved.";
     fn subject(&self) -> String {
         format!("approval:{}", self.approval_id)
     }
@@ -227,7 +231,31 @@ pub struct OverrideUnreviewed {
 impl EventPayload for OverrideUnreviewed {
     const TYPE: &'static str = "steward.override.unreviewed.v1";
     const SOURCE: &'static str = "/approvals";
-    const SUMMARY: &'static str = "The review of an override is overdue, and the role may override less until it is done.";
+    const SUMMARY: &'static str =
+        "The review of an override is overdue, and the role may override less until it is done.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}
+
+/// An answer that came from elsewhere does not count, and its author should hear why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AnswerRefused {
+    pub approval_id: String,
+    pub step: u32,
+    pub person: PersonId,
+    /// Why, for the person.
+    pub reason: String,
+    /// Whether the same person may still answer.
+    pub open: bool,
+    /// Revision of the request that an answer must be about now.
+    pub revision: u32,
+}
+
+impl EventPayload for AnswerRefused {
+    const TYPE: &'static str = "steward.approval.answer_refused.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "An answer that a person gave in another system was not accepted as a decision.";
     fn subject(&self) -> String {
         format!("approval:{}", self.approval_id)
     }

@@ -10,14 +10,14 @@ mod scoring;
 mod supply;
 
 pub use approval::{
-    ApprovalDecided, ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSentBack, ApprovalSuspected,
-    AskedPerson, DecidedBy, GrantLapsed, Outcome, OverrideUnreviewed,
+    AnswerRefused, ApprovalDecided, ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSentBack,
+    ApprovalSuspected, AskedPerson, DecidedBy, GrantLapsed, Outcome, OverrideUnreviewed,
 };
 pub use notify::{ExceptionOpened, ExceptionResolved, MessageFailed, MessageSent};
 pub use platform::DeadLettered;
 pub use scoring::{ModelActivated, RecommendationMade};
 use serde::{Serialize, de::DeserializeOwned};
-pub use supply::{GrantConsumed, StockChanged, StockRanLow, TransferDrafted};
+pub use supply::{ApprovalAnswered, GrantConsumed, Said, StockChanged, StockRanLow, TransferDrafted};
 use utoipa::ToSchema;
 
 /// A payload that may travel in an envelope.
@@ -65,6 +65,7 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<StockRanLow>(),
         entry::<TransferDrafted>(),
         entry::<GrantConsumed>(),
+        entry::<ApprovalAnswered>(),
         entry::<RecommendationMade>(),
         entry::<ModelActivated>(),
         entry::<ApprovalRequested>(),
@@ -75,6 +76,7 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<ApprovalSuspected>(),
         entry::<ApprovalOverridden>(),
         entry::<OverrideUnreviewed>(),
+        entry::<AnswerRefused>(),
         entry::<MessageSent>(),
         entry::<MessageFailed>(),
         entry::<ExceptionOpened>(),

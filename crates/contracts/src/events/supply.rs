@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::EventPayload;
-use crate::{LocationId, ProductId};
+use crate::{LocationId, PersonId, ProductId};
 
 /// Stock was read back and differs from what was known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -91,6 +91,44 @@ impl EventPayload for GrantConsumed {
     const TYPE: &'static str = "steward.grant.consumed.v1";
     const SOURCE: &'static str = "/supply";
     const SUMMARY: &'static str = "A grant was presented, verified and used up.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}
+
+/// What somebody says to a request for approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    Approve,
+    Reject,
+    /// Sent back with questions.
+    SendBack,
+}
+
+/// Somebody who was asked to decide has answered in Odoo. It is a word, not yet a decision: approval-svc judges whether
+/// this person may decide, as for any other way of answering.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ApprovalAnswered {
+    pub approval_id: String,
+    pub step: u32,
+    /// Revision of the request that the to-do was about.
+    pub revision: u32,
+    /// Whose to-do it was; Odoo says that this person's user closed it.
+    pub person: PersonId,
+    pub said: Said,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Id of Odoo's `mail.activity`.
+    pub odoo_id: i64,
+    /// When Odoo wrote it, to the second.
+    pub answered_at: Timestamp,
+}
+
+impl EventPayload for ApprovalAnswered {
+    const TYPE: &'static str = "steward.approval.answered.v1";
+    const SOURCE: &'static str = "/supply";
+    const SUMMARY: &'static str = "A person who was asked to decide has answered in Odoo.";
     fn subject(&self) -> String {
         format!("approval:{}", self.approval_id)
     }

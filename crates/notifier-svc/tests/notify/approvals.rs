@@ -31,6 +31,7 @@ fn requested(asked: Vec<AskedPerson>) -> ApprovalRequested {
         action,
         reason: "another region is touched".into(),
         step: 0,
+        revision: 0,
         asked,
         decide_by: "2026-11-23T12:00:00Z".parse().unwrap(),
         score: Some(820_000),

@@ -42,11 +42,12 @@ const SIGNATURES: &[Signature] = &[
     on_records("write", &["vals"], &[]),
     on_model("load", &["fields", "data"], &[]),
     on_records("message_post", &["body"], &["message_type", "subtype_xmlid", "body_is_html"]),
+    on_records("unlink", &[], &[]),
     on_records("activity_schedule", &[], &["act_type_xmlid", "date_deadline", "summary", "note", "user_id"]),
 ];
 
 /// The user that the one key belongs to.
-const BOT: i64 = 2;
+pub(super) const BOT: i64 = 2;
 
 impl Tables {
     /// Calls `model.method`; `body` is the JSON-2 body.
@@ -79,6 +80,7 @@ impl Tables {
             "create" => self.create_all(model_name, &argument("vals_list"), now),
             "write" => self.write(model_name, &ids, &row(argument("vals")), now).map(|()| json!(true)),
             "load" => self.load(model_name, &argument("fields"), &argument("data"), now),
+            "unlink" => Ok(json!(self.unlink(model_name, &ids))),
             "message_post" => self.post(model_name, &ids, body, now),
             _ => self.schedule(model_name, &ids, body, now),
         }

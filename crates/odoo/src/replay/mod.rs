@@ -189,6 +189,12 @@ impl ReplayOdoo {
         self.state.tables().pickings()
     }
 
+    /// All records of a model, values as stored (bare ids); none for a model that the replay does not know.
+    #[must_use]
+    pub fn records(&self, model: &str) -> Vec<Map<String, Value>> {
+        self.state.tables().rows(model).cloned().collect()
+    }
+
     /// Every authorised call so far, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<RecordedCall> {

@@ -39,13 +39,18 @@ const MOVE_STATES: Kind =
 const USAGES: Kind = Selection(&["supplier", "view", "internal", "customer", "inventory", "production", "transit"]);
 
 /// Every model has these besides its own.
-const COMMON: &[Column] = &[may("id", Integer), may("display_name", Char), may("write_date", Datetime)];
+const COMMON: &[Column] = &[
+    may("id", Integer),
+    may("display_name", Char),
+    may("write_date", Datetime),
+    may("write_uid", Many2one("res.users")),
+];
 
 const MODELS: &[(&str, &[Column])] = &[
     ("res.currency", &[must("name", Char)]),
     ("res.company", &[must("name", Char), must("currency_id", Many2one("res.currency"))]),
     ("res.partner", &[may("name", Char)]),
-    ("res.users", &[must("login", Char)]),
+    ("res.users", &[must("login", Char), may("email", Char)]),
     ("uom.uom", &[must("name", Char)]),
     ("product.category", &[must("name", Char)]),
     ("product.template", &[must("name", Char)]),
@@ -159,6 +164,7 @@ const MODELS: &[(&str, &[Column])] = &[
             must("date_deadline", Date),
             may("user_id", Many2one("res.users")),
             may("active", Boolean),
+            may("feedback", Char),
         ],
     ),
 ];

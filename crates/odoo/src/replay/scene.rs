@@ -19,6 +19,8 @@ pub struct Scene {
     pub orderpoints: Vec<OrderpointSeed>,
     pub suppliers: Vec<SupplierSeed>,
     pub receipts: Vec<ReceiptSeed>,
+    /// Logins of people beside the client's own user; the first has the id 3.
+    pub users: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -94,6 +96,7 @@ impl Scene {
     pub(super) fn tables(&self, now: Timestamp) -> Result<Tables, ReplayError> {
         let mut seeding = Seeding { tables: Tables::default(), now, vendors: 0, unit: 0, currency: 0 };
         seeding.company(if self.currency.is_empty() { "USD" } else { &self.currency })?;
+        self.users.iter().try_for_each(|login| seeding.add("res.users", json!({"login": login})).map(drop))?;
         self.warehouses.iter().try_for_each(|seed| seeding.warehouse(seed))?;
         self.products.iter().try_for_each(|seed| seeding.product(seed))?;
         self.stock.iter().try_for_each(|seed| seeding.stock(seed))?;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ReplayError,
+    methods::BOT,
     models::{Kind, column, columns, model},
 };
 
@@ -72,8 +73,14 @@ impl Tables {
             row.insert("name".into(), json!(self.picking_name(id, &row)));
         }
         row.extend([("id".into(), json!(id)), ("write_date".into(), json!(micros(now)))]);
+        row.insert("write_uid".into(), json!(BOT));
         self.rows.entry(name).or_default().insert(id, row);
         Ok(id)
+    }
+
+    pub(super) fn unlink(&mut self, model_name: &str, ids: &[i64]) -> bool {
+        let table = self.rows.get_mut(model_name);
+        table.is_some_and(|table| ids.iter().all(|id| table.remove(id).is_some()))
     }
 
     /// `WH/INT/00007`: warehouse, kind, number.
@@ -94,6 +101,7 @@ impl Tables {
         }
         let mut stamped = values.clone();
         stamped.insert("write_date".into(), json!(micros(now)));
+        stamped.entry("write_uid").or_insert(json!(BOT));
         let table = self.rows.get_mut(model_name).into_iter().flat_map(BTreeMap::iter_mut);
         for (_, row) in table.filter(|(id, _)| ids.contains(id)) {
             row.extend(stamped.clone());
@@ -128,7 +136,7 @@ impl Tables {
         let text = |field: &str| row.get(field).and_then(Value::as_str);
         match (model_name, text("default_code"), text("complete_name").or(text("name"))) {
             ("product.product", Some(sku), Some(name)) => format!("[{sku}] {name}"),
-            (_, _, name) => name.unwrap_or_default().to_owned(),
+            (_, _, name) => name.or(text("login")).unwrap_or_default().to_owned(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Everything that leaves the service, and the jobs that look outside: the only code with clients.
 
+pub(crate) mod approval;
 pub(crate) mod grant_keys;
 mod peer;
 pub(crate) mod read_back;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Peer;
-use crate::store;
+use crate::{events, store};
 
 /// Name of the executor.
 pub(crate) const NAME: &str = "odoo.transfer";
@@ -121,7 +121,9 @@ impl Executor for Transfer {
         let subject = format!("operation:{}", effect.id);
         match settled {
             Settled::Done(result) => {
-                tx.emit(&drafted(effect, order, TransferResult::deserialize(result)?)).await?;
+                let drafted = drafted(effect, order, TransferResult::deserialize(result)?);
+                events::drafted(tx, &drafted.approval_id, drafted.odoo_id).await?;
+                tx.emit(&drafted).await?;
                 tx.audit("system:odoo", "transfer.drafted", &subject, result.clone()).await
             }
             Settled::Dead { cause } => {

@@ -1,12 +1,16 @@
 use actix_web::{HttpRequest, http::header, post, web};
 use chassis::{http::parse_json, prelude::*};
-use odoo::{Hint, HintError};
+use odoo::{Hint, HintError, Record as _, activity::ActivityState};
 use serde::Serialize;
 use serde_json::json;
 
 use super::odoo_not_configured;
 use crate::{
-    effects::{read_back::LookAt, reading::QUANT},
+    effects::{
+        approval::Order,
+        read_back::{DEBOUNCE, LookAt},
+        reading::QUANT,
+    },
     rules::basic_auth,
     settings::{OdooSettings, SupplySettings},
     store::{self, NewHint, Taken},
@@ -33,7 +37,8 @@ pub(crate) struct HookTaken {
 }
 
 /// A webhook of Odoo. It is taken for a hint: kept, answered at once, and the record is read back a second later.
-/// Hints about models other than `stock.quant` are kept and go no further. It is authenticated by HTTP Basic, which is
+/// Hints about models other than `stock.quant`, and `mail.activity` where it is a to-do of ours, are kept and go no
+/// further. It is authenticated by HTTP Basic, which is
 /// all that Odoo can do: user and secret stand in the webhook's URL.
 #[utoipa::path(
     tag = "hooks",
@@ -79,15 +84,22 @@ fn authenticate(cx: &Cx, odoo: &OdooSettings, request: &HttpRequest) -> Result<(
 
 async fn take(cx: &Cx, hint: &Hint, digest: &Digest) -> Result<Taken, StoreError> {
     let mut tx = cx.store().begin().await?;
+    let todo = match &*hint.model {
+        ActivityState::MODEL => store::open_todo(cx.store(), hint.id).await?,
+        _ => None,
+    };
     let reason = format!("{} is not read back", hint.model);
-    let ignored = (hint.model != QUANT).then_some(reason.as_str());
+    let ignored = (hint.model != QUANT && todo.is_none()).then_some(reason.as_str());
     let new = NewHint { digest, model: &hint.model, record_id: hint.id, written_at: hint.write_date, ignored };
     let taken = store::take_hint(&mut tx, &new).await?;
     if taken == Taken::New {
         // Everything that follows from this hint is one business case.
         let case = tx.new_id().to_string();
         tx.correlate(case);
-        if ignored.is_none() {
+        if let Some(todo) = todo {
+            let look = Order::LookAtTodo { odoo_id: todo.odoo_id }.effect(&todo.key.approval_id)?;
+            tx.effect(look.not_before(tx.now() + DEBOUNCE)).await?;
+        } else if ignored.is_none() {
             let look = LookAt { model: hint.model.clone(), id: hint.id, written_at: hint.write_date };
             let effect = look.effect(tx.now())?;
             tx.effect(effect).await?;

@@ -11,6 +11,7 @@ mod shortages;
 mod sold;
 mod stock;
 mod sweep;
+mod todos;
 mod xref;
 
 pub(crate) use facts::{Assembler, Wanted};
@@ -22,6 +23,10 @@ pub(crate) use shortages::{Shortage, shortages};
 pub(crate) use sold::{Sold, sold_since};
 pub(crate) use stock::{Outcome, projected_available, take_reading};
 pub(crate) use sweep::{advance, forget_hints, was_announced, watermark};
+pub(crate) use todos::{
+    OpenTodo, Shown, TodoKey, close_todos, end_todo, forget_stale_todo, is_wanted, keep_decision, keep_draft,
+    open_todo, open_todos, revised, show_approval, todo_opened, undecided, want_again, want_todo,
+};
 pub(crate) use xref::{ODOO, XrefConflict, conflicts, external_id};
 
 /// Who speaks in the tables where Odoo is one voice among others: an observation, which goes before Odoo's word.

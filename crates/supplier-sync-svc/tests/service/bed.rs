@@ -7,7 +7,7 @@ use chassis::{
     auth::{KeyEntry, KeyId, KeysFile, generate_key},
     host::{HostOptions, Running, start},
 };
-use contracts::{Action, Digest, Facts};
+use contracts::{Action, Digest, EventPayload, Facts};
 use governance::{
     Grant, GrantSigner,
     drift::{Allowed, Tolerance, bind},
@@ -78,6 +78,7 @@ pub(crate) fn scene() -> Scene {
         warehouses: vec![warehouse("S1", "Store 1"), warehouse("S2", "Store 2")],
         stock: vec![stock("OAT-1", "S1", 20.0), stock("OAT-1", "S2", 80.0), stock("no identifier", "S1", 3.0)],
         orderpoints: vec![rule],
+        users: vec!["olga@shop.example".into(), "clerk@shop.example".into()],
         ..Scene::default()
     }
 }
@@ -184,6 +185,19 @@ impl Bed {
         .await
         .unwrap();
         rows.iter().map(|(payload,)| serde_json::from_str(payload).unwrap()).collect()
+    }
+
+    /// Posts a webhook's body as Odoo would; answers with the status.
+    pub(crate) async fn hook(&self, body: &Value) -> u16 {
+        let request = self.http.post(self.url("/hooks/odoo")).basic_auth("odoo", Some(HOOK_SECRET)).json(body);
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// Tells an event as its service would, through the bus to whoever listens.
+    pub(crate) async fn publish<E: EventPayload>(&self, payload: &E) {
+        let mut tx = self.cx().store().begin().await.unwrap();
+        tx.emit(payload).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy excuses the tests themselves, but not what they share")]
 
+mod approvals;
 mod bed;
 mod facts;
 mod inbound;
