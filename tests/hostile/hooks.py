@@ -29,6 +29,7 @@ DICE = random.Random(RUN)
 COUNTER = itertools.count()
 TALLY = collections.defaultdict(collections.Counter)
 SKU, STORE, NEAR, ABROAD = "OAT-1", "N1", "N2", "S1"
+SUPPLIER, LINE = "acme", "PO-1/1"
 MODEL = "replenishment-priority"
 
 
@@ -98,6 +99,9 @@ def furnish():
     assert answer.ok and '"problem"' not in answer.text, answer.text
     answer = call("POST", "/scoring/v1/replenishment/score", N8N, json={"facts": facts()}, headers={"Idempotency-Key": fresh("score")})
     assert answer.ok and answer.json()["status"] == "scored", answer.text
+    for path, told in (("supplier-risk/deliveries", {"items": [delivery(LINE)]}), ("demand-signal/observations", sold())):
+        answer = call("POST", f"/scoring/v1/{path}", N8N, json=told)
+        assert answer.ok and '"problem"' not in answer.text, answer.text
     # Several, because a destination that keeps refusing is given a rest.
     for nth in range(6):
         push = {"types": ["steward.exception.opened.v1"], "url": f"{DEAD_END}/push/{nth}"}
@@ -119,6 +123,28 @@ def cases():
     return [{"request": {"facts": facts()}, "outcome": {"stocked_out": True}}]
 
 
+def delivery(line=None):
+    day = lambda ago: str(datetime.date.today() - datetime.timedelta(ago))
+    ordered = {"id": line or fresh("line"), "supplier": SUPPLIER, "ordered": day(60), "promised": day(30)}
+    return {"line": ordered, "received": day(DICE.randint(20, 40))}
+
+
+def sold():
+    """The last days, some of them told before; one grows a series of its own."""
+    today = datetime.date.today()
+    days = [{"product": SKU, "location": STORE, "day": str(today - datetime.timedelta(ago)), "bucket": {"units": 3.0}}
+            for ago in (3, 2, 1)]
+    return {"items": days + [days[-1] | {"product": fresh("sku")}]}
+
+
+def shortage():
+    """One shop with plenty, another that will sell out."""
+    shops = [{"location": place, "on_hand": units, "demand": {"forecast": {"mean": 8.0, "variance": 8.0}}}
+             for place, units in ((STORE, 0), (NEAR, 90))]
+    return {"product": SKU, "as_of": "2026-01-01T00:00:00Z", "currency": "EUR", "locations": shops,
+            "lanes": [{"from": 1, "to": 0, "unit_cost": 1.0, "capacity": 20}]}
+
+
 def publication():
     """The shipped parameters under another name: as good as themselves."""
     parameters = call("GET", f"/scoring/v1/models/{MODEL}/versions/1").json()["parameters"]
@@ -136,6 +162,9 @@ BODIES = {
     "POST /scoring/v1/replenishment/rank": lambda: {"items": [facts()], "budget": {"minor": 90000, "currency": "EUR"}},
     "POST /scoring/v1/models/{name}/cases": lambda: {"set": fresh("set"), "cases": cases()},
     "POST /scoring/v1/models/{name}/versions": publication,
+    "POST /scoring/v1/supplier-risk/deliveries": lambda: {"items": [delivery(), delivery()]},
+    "POST /scoring/v1/demand-signal/observations": sold,
+    "POST /scoring/v1/allocation/plans": shortage,
     "POST /supply/v1/transfers": granted,
     "POST /supply/v1/observations": lambda: DICE.choice(observations()),
     "POST /supply/v1/hooks/odoo": lambda: {"_model": "stock.quant", "_id": DICE.randint(1, 9), "_action": "steward(#1)"},
@@ -177,6 +206,13 @@ def before_call(ctx, case, kwargs):
             case.query = {"id": known[0]}
     if label.endswith("/audit/proofs/consistency"):
         case.query = {"from": DICE.choice([0, 1, 2])}
+    if "supplier" in case.path_parameters:
+        case.path_parameters["supplier"] = SUPPLIER
+    if label == "GET /scoring/v1/supplier-risk/deliveries":
+        case.query |= {"supplier": SUPPLIER, "line": LINE}
+    if label == "GET /scoring/v1/demand-signal/series/{product}/{location}":
+        case.path_parameters["location"] = STORE
+        case.query.pop("grain", None)
     if "/models/{name}" in label:
         case.path_parameters["name"] = MODEL
     if label in BODIES:

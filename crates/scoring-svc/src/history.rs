@@ -16,6 +16,10 @@ use crate::{shelf::Changes, store::deliveries};
 const FRESH: Duration = Duration::from_secs(2);
 /// Timelines held: one for each way that versions in use let outcomes fade.
 const MOST_HELD: usize = 4;
+/// A history that takes longer to read than this is not read again before so many times as long has passed, whatever was
+/// told meanwhile: at most a tenth of the time goes into it. What becomes known today counts from tomorrow anyway.
+const LONG: Duration = Duration::from_millis(200);
+const REST: u32 = 10;
 
 /// The timelines of this replica, and how many tellings the service keeps.
 pub(crate) struct SupplierHistory {
@@ -29,7 +33,15 @@ pub(crate) struct SupplierHistory {
 struct Held {
     /// How often something was told, when that was looked up, and after how many changes of this replica's own.
     seen: Option<(Option<i64>, Instant, u64)>,
-    timelines: Vec<(Memory, Arc<Timeline>)>,
+    timelines: Vec<Kept>,
+}
+
+/// What was read, and after how many tellings.
+struct Kept {
+    memory: Memory,
+    told: Option<i64>,
+    rests_until: Instant,
+    timeline: Arc<Timeline>,
 }
 
 impl SupplierHistory {
@@ -41,34 +53,46 @@ impl SupplierHistory {
     pub(crate) async fn timeline(&self, cx: &Cx, model: &Model) -> Result<Option<Arc<Timeline>>, ApiError> {
         let memory = model.parameters().memory;
         let mut held = self.held.lock().await;
-        let change = self.own.count();
-        let fresh = held.seen.is_some_and(|(_, at, seen)| seen == change && at.elapsed() < FRESH);
-        if !fresh {
-            let looked = async { deliveries::changes(&mut *cx.store().read().await?).await };
-            let told = match (looked.await, held.seen) {
-                (Ok(told), _) => told,
-                // What was known a moment ago is known still while the store is away.
-                (Err(error), Some((told, ..))) if error.is_unavailable() => told,
-                (Err(error), _) => return Err(error.into()),
-            };
-            if held.seen.is_none_or(|(before, ..)| before != told) {
-                held.timelines.clear();
-            }
-            held.seen = Some((told, Instant::now(), change));
-        }
-        if held.seen.is_none_or(|(told, ..)| told.is_none()) {
+        let told = self.told(cx, &mut held).await?;
+        if told.is_none() {
             return Ok(None);
         }
-        if let Some((_, timeline)) = held.timelines.iter().find(|(known, _)| *known == memory) {
-            return Ok(Some(Arc::clone(timeline)));
+        let known = held.timelines.iter().position(|kept| kept.memory == memory);
+        if let Some(kept) = known.and_then(|at| held.timelines.get(at))
+            && (kept.told == told || Instant::now() < kept.rests_until)
+        {
+            return Ok(Some(Arc::clone(&kept.timeline)));
         }
+        let began = Instant::now();
         let lines = deliveries::all(&mut *cx.store().read().await?).await?;
         let timeline = web::block(move || Timeline::of(memory, &lines)).await.map_err(ApiError::internal)?;
         let timeline = Arc::new(timeline);
-        if held.timelines.len() == MOST_HELD {
-            held.timelines.remove(0);
+        let took = began.elapsed();
+        let rests_until = Instant::now() + if took > LONG { took * REST } else { Duration::ZERO };
+        if let Some(at) = known.or((held.timelines.len() == MOST_HELD).then_some(0)) {
+            held.timelines.remove(at);
         }
-        held.timelines.push((memory, Arc::clone(&timeline)));
+        held.timelines.push(Kept { memory, told, rests_until, timeline: Arc::clone(&timeline) });
         Ok(Some(timeline))
+    }
+
+    /// How often something was told, as far as this replica need know it now.
+    async fn told(&self, cx: &Cx, held: &mut Held) -> Result<Option<i64>, ApiError> {
+        let change = self.own.count();
+        if let Some((told, at, seen)) = held.seen
+            && seen == change
+            && at.elapsed() < FRESH
+        {
+            return Ok(told);
+        }
+        let looked = async { deliveries::changes(&mut *cx.store().read().await?).await };
+        let told = match (looked.await, held.seen) {
+            (Ok(told), _) => told,
+            // What was known a moment ago is known still while the store is away.
+            (Err(error), Some((told, ..))) if error.is_unavailable() => told,
+            (Err(error), _) => return Err(error.into()),
+        };
+        held.seen = Some((told, Instant::now(), change));
+        Ok(told)
     }
 }

@@ -1,13 +1,13 @@
 //! scoring-svc: judges facts with the models of the `models` crate, and remembers what it recommended.
 //!
-//! [`service`] is its table of contents. Its rules are the `models` crate, and it acts on no event. It has two rooms more
-//! than others: `shelf`, where the versions of a model stand and one of them is active, and `history`, what suppliers did
-//! before.
+//! [`service`] is its table of contents. Most of its rules are the `models` crate, and it acts on no event. It has two
+//! rooms more than others: `shelf`, where the versions of a model stand and one of them is active, and `history`, what
+//! suppliers did before.
 
 mod effects;
 mod history;
 mod http;
-mod series;
+mod rules;
 mod settings;
 mod shelf;
 mod store;

@@ -125,7 +125,7 @@ impl<J: Served> Shelf<J> {
         let state = State { cases, state };
         learned::keep(&mut tx, J::NAME, parameters, &state).await?;
         let subject = format!("model:{}@{}", J::NAME, fitted.reference().version);
-        tx.audit("system", "model.relearned", &subject, json!({"kept": told, "learned": cases})).await?;
+        tx.audit("steward", "model.relearned", &subject, json!({"kept": told, "learned": cases})).await?;
         tx.commit().await?;
         Ok(Some(state))
     }

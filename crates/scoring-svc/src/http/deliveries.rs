@@ -40,6 +40,7 @@ pub(crate) struct Deliveries {
 /// What was done with a line that was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DeliveryTaken)]
 pub(crate) enum Taken {
     /// The line was not known.
     New,
@@ -258,6 +259,7 @@ pub(crate) struct LaneRecord {
 
 /// What became of lines, unweighted: judgements let old ones fade and draw on comparable lines too.
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = SupplierRecord)]
 pub(crate) struct Record {
     lines: usize,
     received: usize,

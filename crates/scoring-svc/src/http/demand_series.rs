@@ -15,7 +15,7 @@ use serde_json::{json, value::RawValue};
 
 use super::{KeepCases, ReadRecommendations, supplier_risk::utc_day};
 use crate::{
-    series::{Answered, Grain, Grown, Key, Refusal, Series},
+    rules::series::{Answered, Grain, Grown, Key, Refusal, Series},
     shelf::Shelf,
     store::series,
 };
@@ -82,7 +82,8 @@ pub(crate) struct ObservedReply {
 /// pass: what is kept of a series does not grow with it.
 ///
 /// A bucket counts once: the same again gets the first answer (of the latest 28), told otherwise it is refused (409), as
-/// is one before the last of its series. Days that nobody told of are passed as unknown. A bad item has its `problem` in
+/// is one before the last of its series. Days that nobody told of are passed as unknown; after more than 400 buckets
+/// without one a series begins anew. A bad item has its `problem` in
 /// its place and harms no other.
 #[utoipa::path(tag = "demand-signal", request_body = DemandObservations,
     responses((status = 200, body = ObservedReply), Problems))]

@@ -52,6 +52,7 @@ impl Delivery {
 
 /// A delivery as it was told.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ToldDelivery)]
 pub(crate) struct Told {
     /// Counts up when a line is told otherwise.
     pub telling: i64,

@@ -3,7 +3,7 @@
 use chassis::prelude::*;
 use sqlx::AnyConnection;
 
-use crate::series::{Key, Series};
+use crate::rules::series::{Key, Series};
 
 /// `None` before the first bucket.
 pub(crate) async fn find(conn: &mut AnyConnection, key: &Key) -> Result<Option<Series>, StoreError> {

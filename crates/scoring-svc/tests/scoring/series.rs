@@ -95,7 +95,10 @@ async fn a_series_grows_on_postgresql_and_two_who_tell_at_once_lose_nothing() {
     let calls: Vec<Vec<Value>> = (0..8)
         .map(|call| (0..12).map(|nth| of((nth + call) % 12, i32::try_from(call / 2).unwrap())).collect())
         .collect();
-    let told: Vec<Value> = join_all(calls.iter().map(|items| observe(&scoring, items))).await.concat();
+    let other = Scoring::start_on(&store).await;
+    let replicas = [&scoring, &other];
+    let told = calls.iter().enumerate().map(|(call, items)| observe(replicas[call % 2], items));
+    let told: Vec<Value> = join_all(told).await.concat();
     let learnt = told.iter().filter(|one| one["repeated"] == false).count();
     let mut buckets = 0;
     for sku in 0..12 {
