@@ -17,12 +17,12 @@ export N8N_WEBHOOK_URL="http://127.0.0.1:$port/" N8N_SECURE_COOKIE=false N8N_DIA
 export N8N_VERSION_NOTIFICATIONS_ENABLED=false N8N_PERSONALIZATION_ENABLED=false N8N_RUNNERS_BROKER_PORT=$((port + 1))
 mkdir -p "$N8N_USER_FOLDER"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-for name in error-handler approve-and-wait low-stock-triage demand-watch; do
+for name in error-handler approve-and-wait low-stock-triage demand-watch constrained-allocation transfer-decided; do
   sed "s#http://127.0.0.1:8080#$steward#" "n8n-workflows/$name.json" > "$work/$name.json"
 done
 "$n8n" import:credentials --input="$data/n8n-credentials.json"
 "$n8n" import:workflow --separate --input="$work"
-for id in stwErrors0000001 stwApprove000001 stwLowStock00001 stwDemand0000001; do "$n8n" publish:workflow --id="$id"; done
+for id in stwErrors0000001 stwApprove000001 stwLowStock00001 stwDemand0000001 stwAllocate00001 stwDecided000001; do "$n8n" publish:workflow --id="$id"; done
 
 # The push from Steward to n8n. The same key again is the same subscription.
 header=$(cat "$data/secrets/webhook-header")

@@ -64,6 +64,7 @@ async fn shared_out(bed: &Bed) -> Result<()> {
         ensure!(now["status"] == "waiting" && now["policy"]["row"] == "cross-region-transfer", "across: {now}");
         let parts =
             now["score"]["contributions"].as_array().into_iter().flatten().filter_map(|part| part["micros"].as_i64());
+        ensure!(now["score"]["recommendation_id"].is_string(), "what was recommended is not known: {now}");
         ensure!(now["score"]["micros"].as_i64() == Some(parts.sum()), "the evidence does not add up: {now}");
     }
 
@@ -147,7 +148,7 @@ async fn another_round(bed: &Bed) -> Result<()> {
 /// What the model answers to the questions that n8n asked of the scarce article: the actions of all its transfers. On
 /// the way, that no giver is left with a higher risk than allowed, whoever asks.
 async fn plans(bed: &Bed) -> Result<Vec<Value>> {
-    let questions = bed.gateway.passed(|one| one.path.ends_with("/allocation/score") && one.body.contains(SKU));
+    let questions = bed.gateway.passed(|one| one.path.ends_with("/allocation/plans") && one.body.contains(SKU));
     let mut actions = Vec::new();
     let mut given: BTreeMap<String, f64> = BTreeMap::new();
     for question in questions {

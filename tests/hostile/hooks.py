@@ -82,11 +82,17 @@ def observations():
     # Of the last weeks: of what is older the model says that it knows too little.
     today = datetime.date.today()
     lines += [{"kind": "sales", "product": SKU, "location": STORE, "day": str(today - datetime.timedelta(days)),
-               "units": float(days % 5)} for days in range(1, 31)]
+               "units": float(days % 5), "price_share": 0.8 if days % 7 == 0 else 1.0, "advertised": days % 7 == 0}
+              for days in range(1, 31)]
+    tomorrow = str(today + datetime.timedelta(1))
+    lines += [{"kind": "planned_promotion", "product": SKU, "location": STORE, "day": tomorrow, "price_share": 0.8},
+              {"kind": "holiday", "location": STORE, "day": tomorrow},
+              {"kind": "reorder_point", "product": SKU, "location": STORE, "units": 10.0}]
     lines += [{"kind": "lead_time", "product": SKU, "location": STORE, "days": days, "order": f"P{nth}"}
               for nth, days in enumerate((9.0, 10.0, 11.0, 10.0))]
     money = {"minor": 110, "currency": "EUR"}
-    lines += [{"kind": "product", "product": SKU, "category": "Dry", "unit_cost": money, "unit_price": money}]
+    lines += [{"kind": "product", "product": SKU, "category": "Dry", "unit_cost": money, "unit_price": money,
+               "salvage_value": money | {"minor": 20}, "unit_volume_litres": 1.5}]
     lines += [{"kind": "xref", "entity": "product", "id": SKU, "system": "odoo", "external_id": SKU}]
     lines += [{"kind": "xref", "entity": "location", "id": place, "system": "odoo", "external_id": place}
               for place in (STORE, NEAR, ABROAD)]

@@ -123,6 +123,7 @@ fn expressions() {
     assert_found(&[
         (TRIAGE, "Score", KEY, json!("={{ $env.KEY }}"), "reads $env"),
         (TRIAGE, "Score", KEY, json!("={{ $vars.KEY }}"), "reads $vars"),
+        (TRIAGE, "Score", KEY, json!("={{ $('Facts').item.json.donors?.[0] }}"), "has `?.[`"),
         (TRIAGE, "Score", KEY, json!("={{ $('Lost stock').item.json.id }}"), "which is no node"),
         (TRIAGE, "Score", KEY, json!("={{ $('Low stock').item.json.body.ident }}"), "of a push"),
         (

@@ -153,6 +153,14 @@ fn carries_an_error(workflow: &Workflow, node: Node<'_>, seen: &mut Vec<String>)
     })
 }
 
+/// n8n's expressions turn `a?.[b]` into nothing at all, without a word.
+pub(super) fn nothing_is_indexed_optionally(shipment: &Shipment) -> Vec<String> {
+    shipment.each_node(|_, node| {
+        let hit = node.texts().iter().any(|text| text.contains("?.["));
+        hit.then(|| "has `?.[`, which n8n evaluates to nothing; say (a ?? [])[b]".to_owned()).into_iter().collect()
+    })
+}
+
 /// `$env` is blocked on a default n8n, and `$vars` is empty without a licence.
 pub(super) fn nothing_reads_the_environment(shipment: &Shipment) -> Vec<String> {
     shipment.each_node(|_, node| {

@@ -12,13 +12,14 @@ use model::Shipment;
 
 /// Every rule over every file; one line per finding, which names file and node.
 fn findings(shipment: &Shipment) -> Vec<String> {
-    let rules: [fn(&Shipment) -> Vec<String>; 9] = [
+    let rules: [fn(&Shipment) -> Vec<String>; 10] = [
         shape::files_carry_no_noise,
         shape::nodes_are_named_and_known,
         shape::connections_lead_somewhere,
         shape::doors_are_locked,
         shape::error_workflows_and_sub_workflows_exist,
         flow::nothing_reads_the_environment,
+        flow::nothing_is_indexed_optionally,
         flow::fields_read_exist,
         flow::error_branches_read_details_only,
         calls::calls_fit_the_documents,
