@@ -11,7 +11,8 @@ use models::{
 use serde_json::json;
 
 /// Months with and without demand.
-const PART: [f64; 20] = [0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 5.0, 0.0, 3.0, 0.0, 0.0];
+const PART: [f64; 20] =
+    [0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 5.0, 0.0, 3.0, 0.0, 0.0];
 /// Weight of the latest observation in the literature's methods.
 const ALPHA: f64 = 0.1;
 
