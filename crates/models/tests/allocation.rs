@@ -7,11 +7,7 @@ use models::{
     allocation::{Answer, Assessment, Location, Model, Order, Outcome, Request},
     counts::Counts,
 };
-use proptest::{
-    prelude::*,
-    strategy::{Strategy, ValueTree},
-    test_runner::TestRunner,
-};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 
 fn request(value: Value) -> Request {

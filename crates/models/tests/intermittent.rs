@@ -4,6 +4,8 @@
 //! The methods stand here only to be compared with; that they are what their authors wrote is checked against the
 //! forecasts of Nixtla's statsforecast 2 for the same series.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy exempts only the test functions themselves")]
+
 use models::{
     Judge,
     replenishment::{Answer, Model, Request},
