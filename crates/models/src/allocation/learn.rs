@@ -50,11 +50,11 @@ fn realised(request: &Request, outcome: &Outcome) -> Vec<Outlook> {
 /// What one case adds to the figures.
 #[derive(Clone, Copy, Debug)]
 struct Captured {
-    /// Value of the plan, and of the best plan for the demand that came, beyond that of moving nothing.
+    /// Value of the plan on the demand that came, beyond that of moving nothing.
     plan: f64,
-    best: f64,
-    /// How far the latter may be from the optimum.
-    gap: f64,
+    /// What the best plan found by one who knew that demand is worth, and what none can be worth more than.
+    clairvoyant: f64,
+    bound: f64,
 }
 
 /// Values the transfers of an answer on the demand that came. Orders are firm, so they are as good later as before.
@@ -64,8 +64,7 @@ fn captured(request: &Request, answer: &Assessment, outcome: &Outcome) -> Captur
     known.options.donor_risk_cap = 1.0;
     known.options.fairness_cap = None;
     let mut best = Planned::of(&known, realised(request, outcome), 0.0);
-    let gap = bound(&best.problem, &best.plan);
-    let gain = best.plan.gain;
+    let (clairvoyant, bound) = (best.plan.gain, bound(&best.problem, &best.plan));
     let before = best.loss(|site| best.outlooks[site].stock);
     best.plan = Plan::nothing(&best.problem);
     let mut cost = 0.0;
@@ -76,7 +75,7 @@ fn captured(request: &Request, answer: &Assessment, outcome: &Outcome) -> Captur
         cost += transfer.cost;
     }
     let after = best.loss(|site| best.stock_after(site));
-    Captured { plan: before - after - cost, best: gain, gap: gap - gain }
+    Captured { plan: before - after - cost, clairvoyant, bound }
 }
 
 pub(super) fn backtest(model: &Model, cases: &[Case<Request, Outcome>]) -> Figures {
@@ -95,9 +94,10 @@ pub(super) fn backtest(model: &Model, cases: &[Case<Request, Outcome>]) -> Figur
     let worse = seen.iter().map(|one| f64::from(u8::from(one.plan < -1e-9)));
     figures.cases = seen.len();
     figures.figures = vec![
-        Figure::higher("captured_share", sum(|one| one.plan) / sum(|one| one.best)),
+        // Of the bound, not of the plan found: so it is never told higher than it is.
+        Figure::higher("captured_share", sum(|one| one.plan) / sum(|one| one.bound)),
         Figure::lower("worse_than_nothing", mean(worse)),
-        Figure::lower("clairvoyant_gap", sum(|one| one.gap) / sum(|one| one.best)),
+        Figure::lower("clairvoyant_gap", 1.0 - sum(|one| one.clairvoyant) / sum(|one| one.bound)),
     ];
     figures
 }

@@ -62,6 +62,12 @@ impl Plan {
                     self.try_out(&mut trial, |plan| with_less(plan, problem, lane, less));
                     less *= 2;
                 }
+                // The other lanes may make up for a part only.
+                let mut units = self.wanted(problem, lane);
+                while units > 0 {
+                    self.try_out(&mut trial, |plan| through(plan, problem, lane, units));
+                    units /= 2;
+                }
             }
             if self.gain <= before + ROUNDING {
                 break;
@@ -192,8 +198,7 @@ impl Plan {
 }
 
 /// Changes that the local search tries at each lane; `false` when one has no meaning there.
-const CHANGES: [fn(&mut Plan, &Problem, usize) -> bool; 5] =
-    [without, anew, instead_at_receiver, instead_at_both, through];
+const CHANGES: [fn(&mut Plan, &Problem, usize) -> bool; 4] = [without, anew, instead_at_receiver, instead_at_both];
 
 /// Without this lane.
 fn without(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
@@ -245,9 +250,10 @@ fn instead_at_both(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
     worth_it
 }
 
-/// What the receiver wants, whatever the giver loses, for other lanes to make up to the giver: a way through it.
-fn through(plan: &mut Plan, problem: &Problem, lane: usize) -> bool {
-    let units = plan.wanted(problem, lane);
+/// Up to so many units that the receiver wants, whatever the giver loses, for other lanes to make up to the giver: a
+/// way through it.
+fn through(plan: &mut Plan, problem: &Problem, lane: usize, units: usize) -> bool {
+    let units = units.min(plan.wanted(problem, lane));
     plan.put(problem, lane, units);
     plan.fill(problem, None);
     units > 0

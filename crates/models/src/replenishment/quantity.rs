@@ -94,23 +94,34 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::counts::Counts;
 
     fn item(pack: Option<u32>, moq: Option<u32>) -> Item {
         Item { pack, moq, ..Item::default() }
     }
 
+    /// Mac's newsstand: a magazine bought at 25 cents sells for 75 and goes back for 10, with a weekly demand of mean
+    /// 11.73 and standard deviation 4.74. The ratio is 0.77 and the order 15 (Nahmias, Production and Operations
+    /// Analysis, 6th ed., examples 5.1 and 5.2).
     #[test]
-    fn the_newsboy_of_the_textbook_covers_three_quarters() {
-        // Bought at 25, sold at 100, worthless tomorrow.
-        assert_eq!(critical_ratio(75.0, 25.0), 0.75);
+    fn the_newsvendor_of_the_textbook_orders_fifteen() {
+        let ratio = critical_ratio(75.0 - 25.0, 25.0 - 10.0);
+        assert!((ratio - 0.769).abs() < 5e-4, "{ratio}");
+        assert_eq!(Counts::by_moments(11.73, 4.74 * 4.74).quantile(ratio), 15.0);
         assert_eq!(critical_ratio(-5.0, 25.0), 0.0);
     }
 
-    /// 10,000 units a year, 40 to place an order, 10 % of a unit cost of 50 to hold one for a year: 400 at a time.
+    /// 60 pencils a week at 2 cents, 12 dollars to place an order, interest of 25 % a year: 3,870 at a time (Nahmias,
+    /// as above, example 4.1).
     #[test]
     fn the_economic_lot_is_the_textbook_s() {
-        assert_eq!(economic_lot(10_000.0, 40.0, 5.0), 400.0);
+        let pencils = economic_lot(60.0 * 52.0, 12.0, 0.25 * 0.02);
+        assert!((pencils - 3_870.0).abs() < 0.5, "{pencils}");
         assert_eq!(economic_lot(10_000.0, 40.0, 0.0), 0.0);
+    }
+
+    #[test]
+    fn a_need_is_raised_to_the_economic_lot_and_never_beyond_the_shelf_life() {
         assert_eq!(purchase(13.0, &item(Some(6), None), 100.0, None), Purchase::Units(102.0));
         assert_eq!(purchase(13.0, &item(Some(6), None), 100.0, Some(50.0)), Purchase::Units(48.0));
         assert_eq!(purchase(0.0, &item(Some(6), None), 100.0, None), Purchase::Units(0.0));

@@ -23,7 +23,7 @@ const CENTS: f64 = 100.0;
 #[derive(Deserialize)]
 struct Row {
     case: String,
-    /// First week after the history.
+    /// Last week of the history; the plans begin with the next.
     week: i64,
     hist_units: String,
     hist_feat: String,
