@@ -11,23 +11,29 @@ mod faults;
 mod generator;
 mod ground;
 mod hook;
+mod inputs;
+mod judge;
 mod laptop;
 mod load;
 mod ndjson;
 mod path;
 mod probe;
+mod public;
+mod python;
 mod report;
 mod rounds;
 
-use std::{process::ExitCode, time::Instant};
+use std::{path::Path, process::ExitCode, time::Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use testkit::{Tool, all_installed};
 
 use crate::report::Line;
 
-const MEASURES: [&str; 7] = ["generator", "path", "command", "hook", "ndjson", "laptop", FAULTS];
-/// Only when asked for by name: it takes longer than all others together.
+const MEASURES: [&str; 10] =
+    ["generator", "path", "command", "hook", "ndjson", "laptop", "python", "public", "stream-10g", FAULTS];
+/// Only when asked for by name: they take long, or install Python's libraries first.
+const ON_REQUEST: [&str; 4] = ["python", "public", "stream-10g", FAULTS];
 const FAULTS: &str = "faults";
 
 fn main() -> ExitCode {
@@ -38,15 +44,26 @@ fn main() -> ExitCode {
             let port = args.get(1).and_then(|port| port.parse().ok()).unwrap_or(0);
             generator::serve(port).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
         }
+        Some("judge") => outcome(judged(&args).map(|told| say(&told))),
         // cargo adds `--bench`.
-        _ => match bench(args.into_iter().filter(|arg| !arg.starts_with('-')).collect()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                say(&format!("{error:#}"));
-                ExitCode::FAILURE
-            }
-        },
+        _ => outcome(bench(args.into_iter().filter(|arg| !arg.starts_with('-')).collect())),
     }
+}
+
+fn outcome(done: Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `judge MODEL FILE`, a part of the measure `python`.
+fn judged(args: &[String]) -> Result<String> {
+    let [_, model, file] = args else { bail!("judge MODEL FILE") };
+    Ok(serde_json::to_string(&judge::run(model, Path::new(file))?)?)
 }
 
 /// What has been measured so far.
@@ -77,7 +94,9 @@ async fn bench(only: Vec<String>) -> Result<()> {
     ensure!(all_installed(&tools), "run `make setup` first");
     testkit::install_tls_provider();
     let mut report = Report::default();
-    let wanted = |name: &str| if only.is_empty() { name != FAULTS } else { only.iter().any(|one| one == name) };
+    let wanted = |name: &str| {
+        if only.is_empty() { !ON_REQUEST.contains(&name) } else { only.iter().any(|one| one == name) }
+    };
     for name in MEASURES.into_iter().filter(|name| wanted(name)) {
         let began = Instant::now();
         say(&format!("==> {name}"));
@@ -88,6 +107,9 @@ async fn bench(only: Vec<String>) -> Result<()> {
             "hook" => hook::measure(&mut report).await,
             "ndjson" => ndjson::measure(&mut report).await,
             "laptop" => laptop::measure(&mut report).await,
+            "python" => python::measure(&mut report),
+            "public" => public::measure(&mut report),
+            "stream-10g" => ndjson::endless(&mut report).await,
             _ => faults::measure(&mut report).await,
         };
         measured.with_context(|| format!("the measure {name} failed"))?;

@@ -1,26 +1,36 @@
 //! Bulk streams: rows a second beside one call per row, and memory that does not grow with the rows.
 
-use std::time::{Duration, Instant};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result, ensure};
+use actix_web::web::Bytes;
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::{StreamExt as _, stream};
+use memchr::{memchr_iter, memmem};
 use reqwest::Body;
 use serde_json::{Value, json};
-use testkit::Program;
+use testkit::{Program, Scratch};
 
 use crate::{
     Report,
     cost::{forget_peak, resident},
     ground::{Hosted, durable_postgres},
+    inputs::question,
     load::{self, Until},
     report::{Aim, Line},
     rounds::{in_turns, median},
 };
 
-/// Rows of the short stream; the long one has ten times as many.
-const ROWS: u64 = 10_000;
+/// Different rows of a body, made before the clock runs and sent again and again: making them costs more than judging.
+const DIFFERENT: u64 = 10_000;
 /// Rows of a piece of the request body.
 const PIECE: u64 = 100;
+/// Bytes of the stream that is far larger than the memory of what answers it.
+const ENDLESS: u64 = 10 << 30;
+/// MiB that a service may keep while it answers that stream.
+const MOST_RESIDENT: f64 = 256.0;
 /// Callers at a time where each row is a call.
 const CLIENTS: u32 = 8;
 const EACH: Until = Until::Time { warm_up: Duration::from_secs(1), measured: Duration::from_secs(4) };
@@ -30,6 +40,8 @@ const FLAT: f64 = 1.25;
 /// A stream and the call that does the same for one row.
 struct Kind {
     name: &'static str,
+    /// Rows of the short stream; the long one has ten times as many.
+    rows: u64,
     stream: &'static str,
     single: &'static str,
     row: fn(u64) -> Value,
@@ -42,6 +54,7 @@ const KINDS: [(&str, Kind); 2] = [
         "supplier-sync-svc",
         Kind {
             name: "observations",
+            rows: 10_000,
             stream: "/supply/v1/observations",
             single: "/supply/v1/observations",
             row: sale,
@@ -52,6 +65,7 @@ const KINDS: [(&str, Kind); 2] = [
         "scoring-svc",
         Kind {
             name: "scores",
+            rows: 100_000,
             stream: "/scoring/v1/replenishment/stream",
             single: "/scoring/v1/replenishment/batch",
             row: question,
@@ -68,13 +82,13 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
         let pid = service.pid()?;
         compare(report, &service, kind).await?;
         let mut peaks = Vec::new();
-        for rows in [ROWS, 10 * ROWS] {
+        for rows in [kind.rows, 10 * kind.rows] {
             forget_peak(pid)?;
             post(&service, kind, rows).await?;
             peaks.push(resident(pid).context("the service has ended")?.1);
         }
         report.line(Line {
-            measure: format!("ndjson: peak memory of {} {}", 10 * ROWS, kind.name),
+            measure: format!("ndjson: peak memory of {} {}", 10 * kind.rows, kind.name),
             unit: "MiB",
             ours: peaks[1],
             yardstick: Some(("a tenth of the rows", peaks[0])),
@@ -84,9 +98,41 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Ten gigabytes of questions through one connection, answered by a process of a few megabytes.
+pub(crate) async fn endless(report: &mut Report) -> Result<()> {
+    let (binary, kind) = &KINDS[1];
+    let folder = Scratch::new("endless")?;
+    let store = json!({"store": {"data_dir": folder.path()}});
+    let mut service = Hosted::start(Program::built(binary)?, &store).await?;
+    let pid = service.pid()?;
+    post(&service, kind, kind.rows).await?;
+    let after_a_little = resident(pid).context("the service has ended")?.1;
+    forget_peak(pid)?;
+    let row = u64::try_from((kind.row)(DIFFERENT / 2).to_string().len())? + 1;
+    let rows = (ENDLESS / row / PIECE + 1) * PIECE;
+    let rate = post(&service, kind, rows).await?;
+    let peak = resident(pid).context("the service has ended")?.1;
+    report.line(Line {
+        measure: format!("stream-10g: {rows} {} of {row} bytes", kind.name),
+        unit: "rows/s",
+        ours: rate,
+        yardstick: None,
+        aim: Aim::None,
+    });
+    report.line(Line {
+        measure: "stream-10g: peak memory".to_owned(),
+        unit: "MiB",
+        ours: peak,
+        yardstick: Some(("100,000 rows", after_a_little)),
+        aim: Aim::AtMost(MOST_RESIDENT),
+    });
+    ensure!(peak <= MOST_RESIDENT, "memory grew with the stream: {peak:.0} MiB");
+    Ok(())
+}
+
 async fn compare(report: &mut Report, service: &Hosted, kind: &Kind) -> Result<()> {
-    post(service, kind, ROWS / 10).await?;
-    let streamed = async || post(service, kind, ROWS).await;
+    post(service, kind, kind.rows / 10).await?;
+    let streamed = async || post(service, kind, kind.rows).await;
     let single = async || {
         let ndjson = if kind.single == kind.stream { "content-type: application/x-ndjson\r\n" } else { "" };
         let headers = service.headers();
@@ -111,12 +157,13 @@ async fn compare(report: &mut Report, service: &Hosted, kind: &Kind) -> Result<(
 /// Sends that many rows while reading the answers; returns rows per second.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 async fn post(service: &Hosted, kind: &Kind, rows: u64) -> Result<f64> {
-    let (began, row) = (Instant::now(), kind.row);
-    let piece = move |n: u64| {
-        let lines = (n * PIECE..(n + 1) * PIECE).map(|n| format!("{}\n", row(n)));
-        Ok::<_, std::io::Error>(lines.collect::<String>())
+    let piece = |n: u64| {
+        let lines = (n * PIECE..(n + 1) * PIECE).map(|n| format!("{}\n", (kind.row)(n)));
+        Bytes::from(lines.collect::<String>())
     };
-    let body = Body::wrap_stream(stream::iter((0..rows / PIECE).map(piece)));
+    let pieces: Vec<Bytes> = (0..rows.min(DIFFERENT) / PIECE).map(piece).collect();
+    let sent = (0..rows / PIECE).map(move |n| Ok::<_, Infallible>(pieces[n as usize % pieces.len()].clone()));
+    let (began, body) = (Instant::now(), Body::wrap_stream(stream::iter(sent)));
     let request = reqwest::Client::new().post(service.url(kind.stream)).bearer_auth(service.key());
     let answer = request.header("content-type", "application/x-ndjson").body(body).send().await?;
     ensure!(answer.status().is_success(), "{} answered {}", kind.stream, answer.status());
@@ -124,9 +171,10 @@ async fn post(service: &Hosted, kind: &Kind, rows: u64) -> Result<f64> {
     let mut lines = 0;
     while let Some(piece) = answers.next().await {
         let piece = piece?;
-        let text = String::from_utf8_lossy(&piece);
-        ensure!(!text.contains("\"problem\""), "a row was refused: {text}");
-        lines += piece.iter().filter(|byte| **byte == b'\n').count();
+        if let Some(at) = memmem::find(&piece, b"\"problem\"") {
+            bail!("a row was refused: {}", String::from_utf8_lossy(&piece[at..]));
+        }
+        lines += memchr_iter(b'\n', &piece).count();
     }
     ensure!(u64::try_from(lines)? == rows, "{lines} answers to {rows} rows");
     Ok(rows as f64 / began.elapsed().as_secs_f64())
@@ -137,19 +185,4 @@ fn sale(n: u64) -> Value {
     let day = format!("2026-{:02}-{:02}", 1 + n / 28 % 10, 1 + n % 28);
     let product = format!("SKU-{:05}", n / 280 % 100_000);
     json!({"kind": "sales", "product": product, "location": "N1", "day": day, "units": 3.0})
-}
-
-/// A question with two months of daily sales.
-fn question(n: u64) -> Value {
-    let units: Vec<f64> = (0..60).map(|day| [3.0, 2.0, 0.0, 5.0, 4.0, 7.0, 1.0][(day + n as usize) % 7]).collect();
-    json!({"facts": {
-        "product": format!("SKU-{n}"), "location": "N1", "as_of": "2026-11-23T07:59:00Z",
-        "item": {"unit_cost": {"minor": 500, "currency": "EUR"}, "unit_price": {"minor": 900, "currency": "EUR"}},
-        "place": {"region": "north", "time_zone": "Europe/Berlin"},
-        "stock": {"on_hand": 4.0, "reserved": 1.0, "observed_at": "2026-11-23T07:58:00Z"},
-        "demand": {"first_day": "2026-09-24", "units": units},
-        "lead_time": {"seen_days": [6.0, 7.0, 6.0, 9.0]},
-        "donors": [{"location": "N2", "region": "north", "daily_demand": 1.0, "transfer_days": 1.0,
-            "stock": {"on_hand": 60.0, "observed_at": "2026-11-23T07:58:00Z"}}],
-    }})
 }

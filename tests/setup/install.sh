@@ -4,7 +4,8 @@
 # them. Does nothing, in well under a second, when all is there. Servers are installed, never started: every test starts
 # its own on a free port (crates/testkit).
 #
-# usage: install.sh [servers] [n8n] [odoo] [schemathesis]   no argument means all; separate calls may run beside each other
+# usage: install.sh [servers] [n8n] [odoo] [schemathesis] [python]
+# No argument means all but python, which only some benches need; separate calls may run beside each other.
 #
 # What cannot be installed is said in one line on stderr and kept in $cache/missing/<tool>, which the tests print when they
 # skip. With CI=true that is a failure.
@@ -137,10 +138,20 @@ install_schemathesis() {
   run_script schemathesis "$want"
 }
 
+# Of the benches that compare with Python only, so not among what no argument means.
+install_python() {
+  local want
+  want=$(cat "$here"/python/{install.sh,requirements.txt} | sha256sum | cut -d' ' -f1)
+  if current python "$want"; then return; fi
+  python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+  echo "installing the Python yardsticks into $cache/python: a minute or two, 0.7 GB, once (log: $cache/python.log)"
+  run_script python "$want"
+}
+
 [ $# -gt 0 ] || set -- servers n8n odoo schemathesis
 for part in "$@"; do
   case $part in
-    servers | n8n | odoo | schemathesis)
+    servers | n8n | odoo | schemathesis | python)
       # Two clones, or two terminals, at once: the second waits and then finds everything done.
       exec 9>"$cache/$part.lock"
       flock 9
@@ -148,7 +159,7 @@ for part in "$@"; do
       exec 9>&-
       ;;
     *)
-      echo "usage: install.sh [servers] [n8n] [odoo] [schemathesis]" >&2
+      echo "usage: install.sh [servers] [n8n] [odoo] [schemathesis] [python]" >&2
       exit 64
       ;;
   esac

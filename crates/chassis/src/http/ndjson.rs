@@ -1,7 +1,7 @@
 //! Bulk streams: NDJSON in, NDJSON out, line by line in order. A bad line yields an error line in its place.
 //!
-//! Memory stays flat however long the stream is: as many batches of lines as the machine has cores are worked on at a
-//! time, and nothing is read while the caller does not take the answers (so read while you send). When the caller goes
+//! Memory stays flat however long the stream is: few batches of lines are worked on at a time, enough to keep all cores
+//! busy, and nothing is read while the caller does not take the answers (so read while you send). When the caller goes
 //! away, the response is dropped and the work stops with it.
 
 use std::{
@@ -13,10 +13,11 @@ use std::{
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, ResponseError as _,
     dev::Payload,
+    error::PayloadError,
     web::{Buf as _, Bytes, BytesMut},
 };
 use contracts::{Problem, append_json};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use memchr::{memchr, memchr_iter};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -29,6 +30,8 @@ use super::{
 const MAX_LINE: usize = 64 * 1024;
 /// Most lines that are worked on at a time: enough to be worth a transaction or a thread hop.
 const BATCH: usize = 256;
+/// Bytes of lines that are worth a thread hop; more are not waited for, nor looked for.
+const ENOUGH: usize = 128 * 1024;
 
 /// The body of a bulk request, `application/x-ndjson`.
 pub struct Ndjson(Lines);
@@ -81,7 +84,8 @@ impl Ndjson {
         F: Fn(&[u8]) -> Result<O, Problem> + Send + Sync + 'static,
     {
         let work = Arc::new(work);
-        self.answer(available_parallelism().map_or(1, usize::from), move |batch| {
+        // One more than there are cores, so that none waits while answers are sent.
+        self.answer(available_parallelism().map_or(1, usize::from) + 1, move |batch| {
             let (work, span) = (Arc::clone(&work), tracing::Span::current());
             async move {
                 let computed = tokio::task::spawn_blocking(move || {
@@ -199,45 +203,50 @@ enum State {
 impl Lines {
     /// What has come, as soon as it holds a line; none at the end.
     async fn batch(&mut self) -> Result<Option<Batch>, ApiError> {
-        loop {
-            if let Some(batch) = self.cut() {
-                return Ok(Some(batch));
+        let mut batch = self.cut();
+        while batch.is_none() && self.state != State::Ended {
+            let chunk = self.payload.next().await;
+            self.take(chunk)?;
+            // What else is here already goes with it: a hop to another thread is then worth more.
+            while self.state != State::Ended
+                && self.buffer.len() < ENOUGH
+                && let Some(chunk) = self.payload.next().now_or_never()
+            {
+                self.take(chunk)?;
             }
-            if self.state == State::Ended {
-                return Ok(None);
-            }
-            // What is passed over brings no batch and so no pause: without this, who sends blank lines without end has the
-            // worker for himself.
-            tokio::task::yield_now().await;
-            match self.payload.next().await {
-                Some(chunk) => {
-                    let chunk = chunk.map_err(|error| ApiError::malformed(error.to_string()))?;
-                    self.buffer.extend_from_slice(&chunk);
-                }
-                None => {
-                    // The last line may lack its end.
-                    if self.state == State::Open && !self.buffer.is_empty() {
-                        self.buffer.extend_from_slice(b"\n");
-                    }
-                    if self.state == State::Skipping {
-                        self.buffer.clear();
-                    }
-                    self.state = State::Ended;
-                }
+            batch = self.cut();
+            if batch.is_none() {
+                // Without this, who sends an endless line has the worker for himself.
+                tokio::task::yield_now().await;
             }
         }
+        Ok(batch)
+    }
+
+    fn take(&mut self, chunk: Option<Result<Bytes, PayloadError>>) -> Result<(), ApiError> {
+        match chunk {
+            Some(chunk) => {
+                let chunk = chunk.map_err(|error| ApiError::malformed(error.to_string()))?;
+                self.buffer.extend_from_slice(&chunk);
+            }
+            None => {
+                if self.state == State::Skipping {
+                    self.skip();
+                }
+                // The last line may lack its end.
+                if !self.buffer.is_empty() {
+                    self.buffer.extend_from_slice(b"\n");
+                }
+                self.state = State::Ended;
+            }
+        }
+        Ok(())
     }
 
     /// Takes complete lines off the buffer; `None` when it holds none.
     fn cut(&mut self) -> Option<Batch> {
         if self.state == State::Skipping {
-            match memchr(b'\n', &self.buffer) {
-                Some(end) => {
-                    self.buffer.advance(end + 1);
-                    self.state = State::Open;
-                }
-                None => self.buffer.clear(),
-            }
+            self.skip();
         }
         let (mut lines, mut length) = (0, 0);
         for end in memchr_iter(b'\n', &self.buffer).take(BATCH) {
@@ -257,6 +266,16 @@ impl Lines {
             return Some(Batch::TooLong(self.number));
         }
         None
+    }
+
+    fn skip(&mut self) {
+        match memchr(b'\n', &self.buffer) {
+            Some(end) => {
+                self.buffer.advance(end + 1);
+                self.state = State::Open;
+            }
+            None => self.buffer.clear(),
+        }
     }
 }
 
