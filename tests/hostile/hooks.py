@@ -5,6 +5,7 @@ that also fits the business; what fits no schema is sent as it was made.
 """
 
 import atexit
+import base64
 import collections
 import datetime
 import itertools
@@ -14,6 +15,7 @@ import pathlib
 import quopri
 import random
 import re
+import time
 
 import requests
 import schemathesis
@@ -58,6 +60,26 @@ def approval(quantity=6.0, donor=NEAR):
     return asks
 
 
+def asked(caller, asks=None):
+    """The id of a request that waits for people."""
+    asks = asks or approval(donor=ABROAD)
+    answer = call("POST", "/approvals/v1/approvals", caller, json=asks, headers={"Idempotency-Key": fresh("ask")})
+    return answer.json().get("id", "none")
+
+
+def sent_back():
+    """A request of the caller's, sent back by whom it was mailed to."""
+    approval_id = asked(SELF)
+    for _ in range(40):
+        for token in links():
+            if approval_id.encode() in base64.urlsafe_b64decode(token.split(".")[0] + "=="):
+                form = {"decision": "send_back", "comment": "why?"}
+                requests.post(f"{URL}/approvals/decide/{token}", data=form, timeout=20, allow_redirects=False)
+                return approval_id
+        time.sleep(0.1)
+    return approval_id
+
+
 def granted():
     """A transfer that the policy passes by itself, with its grant."""
     asks = approval(DICE.choice([1.0, 2.0, 3.0]))
@@ -65,12 +87,16 @@ def granted():
     return {"action": asks["action"], "grant": answer.get("grant")}
 
 
-def link():
-    """The newest links that were mailed to people, one of them."""
+def links():
+    """The newest links that were mailed to people."""
     mails = sorted(MAILS.glob("*.eml"), key=lambda mail: mail.stat().st_mtime)[-20:]
     text = b"".join(quopri.decodestring(mail.read_bytes()) for mail in mails).decode(errors="replace")
-    links = re.findall(r"/approvals/decide/([A-Za-z0-9_.-]+)", text)
-    return DICE.choice(links) if links else None
+    return re.findall(r"/approvals/decide/([A-Za-z0-9_.-]+)", text)
+
+
+def link():
+    known = links()
+    return DICE.choice(known) if known else None
 
 
 def observations():
@@ -161,6 +187,10 @@ def publication():
 BODIES = {
     "POST /approvals/v1/approvals": lambda: approval(donor=DICE.choice([NEAR, ABROAD])),
     "POST /approvals/v1/policy/preview": approval,
+    "POST /approvals/v1/approvals/{id}/comments": lambda: {"text": "hm"},
+    "POST /approvals/v1/approvals/{id}/answers": lambda: {"text": "because"},
+    "POST /approvals/v1/approvals/{id}/approvers": lambda: {"person": "colleague"},
+    "POST /approvals/v1/approvals/{id}/watchers": lambda: {"person": "colleague"},
     "POST /approvals/decide/{token}": lambda: {"decision": "approve", "comment": "hm"},
     "POST /scoring/v1/replenishment/score": lambda: {"facts": facts()},
     "POST /scoring/v1/replenishment/batch": lambda: {"items": [{"facts": facts()}]},
@@ -199,10 +229,18 @@ def before_call(ctx, case, kwargs):
         collection = case.path.split("/{id}")[0].replace("/operations", "/dead-letters")
         if known := ids(collection):
             case.path_parameters["id"] = DICE.choice(known)
-    if label.endswith("/decisions"):
+    if label.endswith(("/decisions", "/approvers")):
         # Asked by n8n, so that the caller, who is a person, may answer.
-        asks = call("POST", "/approvals/v1/approvals", N8N, json=approval(donor=ABROAD), headers={"Idempotency-Key": fresh("ask")})
-        case.path_parameters["id"] = asks.json().get("id", "none")
+        case.path_parameters["id"] = asked(N8N)
+    if label.endswith(("/comments", "/watchers")):
+        case.path_parameters["id"] = asked(SELF)
+    if label.endswith("/answers"):
+        case.path_parameters["id"] = sent_back()
+    if label == "PUT /approvals/v1/approvals/{id}":
+        before = approval(donor=ABROAD)
+        case.path_parameters["id"] = asked(SELF, before)
+        before.pop("callback", None)
+        case.body = {"request": before | {"title": fresh("another title")}, "comment": "better so"}
     if "token" in case.path_parameters and (token := link()):
         case.path_parameters["token"] = token
     if "product" in case.path_parameters:

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod bed;
+mod deciding;
 
 use bed::{Bed, Wish, cross_region, key, routine};
 use contracts::{

@@ -11,7 +11,7 @@ use chassis::{
     Clock, Settings,
     host::{self, HostOptions, Running},
 };
-use contracts::{EventPayload, Facts, events::ApprovalRequested};
+use contracts::{EventPayload, Facts};
 use governance::{GrantSigner, Jwks};
 use reqwest::{Client, Method, RequestBuilder, redirect::Policy};
 use serde_json::{Value, json};
@@ -50,6 +50,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) authority: Option<&'a str>,
     /// URL of PostgreSQL; two beds on one are two replicas.
     pub(crate) store: Option<&'a str>,
+    /// YAML of opening hours.
+    pub(crate) calendars: Option<&'a str>,
 }
 
 pub(crate) struct Bed {
@@ -162,6 +164,31 @@ impl Bed {
         self.call(caller, request.header("if-match", etag).json(&body)).await
     }
 
+    pub(crate) async fn put(&self, caller: &str, path: &str, etag: Option<&str>, body: &Value) -> Seen {
+        let request = self.http(Method::PUT, path).json(body);
+        let request = match etag {
+            Some(etag) => request.header("if-match", etag),
+            None => request,
+        };
+        self.call(caller, request).await
+    }
+
+    /// Everything that a look must not change: the requests, their trail, and what was promised.
+    pub(crate) async fn rows(&self) -> Vec<String> {
+        let mut reader = self.running.cx("approvals").unwrap().store().read().await.unwrap();
+        let mut rows = Vec::new();
+        for select in [
+            "SELECT id, state FROM requests ORDER BY id",
+            "SELECT id, verb FROM audit ORDER BY seq",
+            "SELECT id, about FROM outbox ORDER BY seq",
+            "SELECT request_id, person FROM asked ORDER BY request_id, person",
+        ] {
+            let found = sqlx::query(select).fetch_all(&mut *reader).await.unwrap();
+            rows.extend(found.iter().map(|row| format!("{} {}", row.get::<String, _>(0), row.get::<String, _>(1))));
+        }
+        rows
+    }
+
     /// Type and payload of every event, in order.
     pub(crate) async fn events(&self) -> Vec<(String, Value)> {
         let mut reader = self.running.cx("approvals").unwrap().store().read().await.unwrap();
@@ -172,10 +199,14 @@ impl Bed {
 
     /// Path of the link in the last message to this person.
     pub(crate) async fn link(&self, person: &str) -> String {
-        let events = self.events().await.into_iter().rev().filter(|(kind, _)| kind == ApprovalRequested::TYPE);
-        let asked: Vec<ApprovalRequested> = events.map(|(_, event)| serde_json::from_value(event).unwrap()).collect();
-        let asked = asked.iter().flat_map(|event| &event.asked).find(|asked| asked.person.as_str() == person).unwrap();
-        asked.link.strip_prefix(PUBLIC_URL).unwrap().to_owned()
+        let events = self.events().await.into_iter().rev();
+        let told = events.flat_map(|(_, event)| {
+            let people = ["asked", "watchers"].map(|people| event[people].as_array().cloned().unwrap_or_default());
+            people.concat()
+        });
+        let link =
+            told.filter(|told| told["person"] == person).find_map(|told| told["link"].as_str().map(str::to_owned));
+        link.unwrap().strip_prefix(PUBLIC_URL).unwrap().to_owned()
     }
 
     /// Actor and verb of each audit leaf of a request.
@@ -260,6 +291,10 @@ fn settings(folder: &Path, wish: &Wish<'_>) -> String {
         fs::write(folder.join("policy.yaml"), text).unwrap();
         path("policy.yaml")
     });
+    let calendar_file = wish.calendars.map(|text| {
+        fs::write(folder.join("calendars.yaml"), text).unwrap();
+        path("calendars.yaml")
+    });
     let settings = json!({
         "public_url": PUBLIC_URL,
         "http": {"workers": 2, "rate_limit_per_minute": 0},
@@ -269,6 +304,7 @@ fn settings(folder: &Path, wish: &Wish<'_>) -> String {
         "approvals": {
             "directory_file": path("people.yaml"),
             "policy_file": policy_file,
+            "calendar_file": calendar_file,
             "signing_key_file": path("signing.der"),
             "published_keys_dir": path("published"),
             "link_secret": "a-secret-of-at-least-thirty-two-bytes",
@@ -294,6 +330,14 @@ fn callers() -> String {
         format!("\n  - {{id: {id}, name: {id}, hash: \"{hash}\", roles: [{{{roles}}}]{person}}}")
     };
     format!("keys:{}", CALLERS.iter().map(entry).collect::<String>())
+}
+
+/// Facts that say more is on hand, sealed.
+pub(crate) fn facts_with(on_hand: f64) -> Value {
+    let mut facts: Facts = serde_json::from_value(facts()).unwrap();
+    facts.stock.on_hand = on_hand;
+    facts.hash = None;
+    serde_json::to_value(facts.seal().unwrap()).unwrap()
 }
 
 /// Sealed facts of SKU-1 at store-1 in the north, with a donor beside it and one in the south.
