@@ -12,8 +12,9 @@ use tokio::{
 };
 
 /// Every case has articles of its own, so that cases do not meet.
-const ARTICLES: [&str; 11] =
-    ["HAPPY", "THRICE", "EDITED", "RULED", "AWAY-1", "AWAY-2", "KILLED", "USED", "FOREIGN", "OTHER", "DRIFT"];
+const ARTICLES: [&str; 12] = [
+    "ANSWERED", "HAPPY", "THRICE", "EDITED", "RULED", "AWAY-1", "AWAY-2", "KILLED", "USED", "FOREIGN", "OTHER", "DRIFT",
+];
 /// What a transfer of a case moves.
 pub(crate) const UNITS: f64 = 24.0;
 /// What was promised while Odoo was away, retries and the circuit breaker's rest included.

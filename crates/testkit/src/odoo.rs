@@ -57,13 +57,13 @@ impl Odoo {
         &self.api
     }
 
-    /// Makes it tell of stock: the rule of `deploy/odoo/README.md`, by running the script there as an administrator would,
-    /// with names and secrets filled in. `hook` is where the rule posts to.
+    /// Makes it tell of stock and of answers: the rules and the right of `deploy/odoo/README.md`, by running the scripts
+    /// there as an administrator would, with names and secrets filled in. `hook` is where the rules post to.
     pub async fn follow_readme(&self, hook: &str) -> Result<()> {
         let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/odoo/README.md");
         let readme = std::fs::read_to_string(readme)?;
-        let script = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
-        let mut script = script.context("the README has no script")?.to_owned();
+        let scripts = readme.split("```python\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let mut script = scripts.collect::<Vec<_>>().join("\n");
         let account = format!("\"{DATABASE}\", \"admin\", \"{}\"", self.api.key(OdooUser::Admin));
         for (placeholder, value) in [
             ("https://odoo.example.com", self.base_url()),
