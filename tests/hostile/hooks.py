@@ -33,6 +33,7 @@ TALLY = collections.defaultdict(collections.Counter)
 SKU, STORE, NEAR, ABROAD = "OAT-1", "N1", "N2", "S1"
 SUPPLIER, LINE = "acme", "PO-1/1"
 MODEL = "replenishment-priority"
+POLICY = "default"
 
 
 def fresh(what):
@@ -183,14 +184,28 @@ def publication():
     return {"parameters": parameters | {"version": f"{RUN}-{next(COUNTER)}"}, "cases": cases()}
 
 
+def policy_version():
+    return call("GET", f"/approvals/v1/policies/{POLICY}/versions").json()["items"][0]["reference"]["version"]
+
+
+def policy():
+    """The latest version under the next number: as good as itself."""
+    latest = policy_version()
+    document = call("GET", f"/approvals/v1/policies/{POLICY}/versions/{latest}").json()["document"]
+    return document | {"version": latest + 1}
+
+
 # A body that the business takes, by operation.
 BODIES = {
     "POST /approvals/v1/approvals": lambda: approval(donor=DICE.choice([NEAR, ABROAD])),
-    "POST /approvals/v1/policy/preview": approval,
     "POST /approvals/v1/approvals/{id}/comments": lambda: {"text": "hm"},
     "POST /approvals/v1/approvals/{id}/answers": lambda: {"text": "because"},
     "POST /approvals/v1/approvals/{id}/approvers": lambda: {"person": "colleague"},
     "POST /approvals/v1/approvals/{id}/watchers": lambda: {"person": "colleague"},
+    "POST /approvals/v1/policies/{id}/versions": policy,
+    "POST /approvals/v1/policies/{id}/versions/{version}/activate": lambda: {"reason": "as good as the one before"},
+    "POST /approvals/v1/policies/{id}/preview": lambda: {"request": approval(), "version": policy_version()},
+    "POST /approvals/v1/policy-simulations": lambda: {"policy": POLICY, "draft": policy()},
     "POST /approvals/decide/{token}": lambda: {"decision": "approve", "comment": "hm"},
     "POST /scoring/v1/replenishment/score": lambda: {"facts": facts()},
     "POST /scoring/v1/replenishment/batch": lambda: {"items": [{"facts": facts()}]},
@@ -259,6 +274,10 @@ def before_call(ctx, case, kwargs):
         case.query.pop("grain", None)
     if "/models/{name}" in label:
         case.path_parameters["name"] = MODEL
+    if "/policies/{id}" in label:
+        case.path_parameters["id"] = POLICY
+        if "version" in case.path_parameters:
+            case.path_parameters["version"] = policy_version()
     if label in BODIES:
         case.body = BODIES[label]()
 

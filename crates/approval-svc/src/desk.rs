@@ -30,14 +30,15 @@ pub(crate) use overrides::{Breaking, ReviewRefused, tell_unreviewed};
 use serde_json::json;
 
 use crate::{
+    books::Books,
     effects::callback::{self, Delivery},
     rules::{
-        claims,
+        claims, past,
         proposal::{Case, NewApproval},
         view::Status,
     },
-    settings::{ApprovalSettings, GrantKeys, InForce, LinkKeys},
-    store::{self, IssuedGrant, Lapsed, Stored},
+    settings::{ApprovalSettings, GrantKeys, LinkKeys},
+    store::{self, IssuedGrant, Lapsed, Stored, policies},
 };
 
 /// A link still shows how the matter ended after the step's time is over.
@@ -55,7 +56,7 @@ const TURN: u32 = 200;
 pub(crate) struct Desk {
     directory: Arc<Reloaded<Directory>>,
     calendars: Reloaded<Calendars>,
-    policy: Reloaded<InForce>,
+    policies: Books,
     keys: Reloaded<GrantKeys>,
     links: LinkKeys,
     /// Base of links; no slash at the end.
@@ -96,12 +97,12 @@ impl Desk {
     pub(crate) fn new(settings: &Settings, section: &ApprovalSettings) -> Result<Self, ConfigError> {
         let people = section.directory().and_then(|directory| {
             let directory = Arc::new(directory);
-            section.policy(&directory).map(|policy| (directory, policy))
+            section.policy(&directory).map(|policy| (directory, Books::new(policy)))
         });
         match (people, section.calendars(), section.grant_keys(), section.link_key()) {
-            (Ok((directory, policy)), Ok(calendars), Ok(keys), Ok(links)) => {
+            (Ok((directory, policies)), Ok(calendars), Ok(keys), Ok(links)) => {
                 let patterns = section.patterns;
-                Ok(Self { directory, calendars, policy, keys, links, public_url: public_url(settings), patterns })
+                Ok(Self { directory, calendars, policies, keys, links, public_url: public_url(settings), patterns })
             }
             (people, calendars, keys, links) => {
                 let errors = [people.err(), calendars.err(), keys.err(), links.err()].into_iter().flatten();
@@ -110,8 +111,8 @@ impl Desk {
         }
     }
 
-    pub(crate) fn in_force(&self) -> Arc<InForce> {
-        self.policy.get()
+    pub(crate) fn policies(&self) -> &Books {
+        &self.policies
     }
 
     pub(crate) fn grant_keys(&self) -> Arc<GrantKeys> {
@@ -304,7 +305,7 @@ impl Desk {
     async fn audit_opening(&self, tx: &mut Tx, request: &Stored) -> Result<(), StoreError> {
         let case = &request.case;
         let details = json!({
-            "title": case.title, "action": case.action, "facts_hash": case.facts_hash, "policy": case.route.policy,
+            "title": case.title, "action": case.action, "facts_hash": case.facts_hash, "policy": case.route.policy, "overlay": case.route.overlay,
             "row": case.route.row, "passed_over": case.route.trace, "score": case.score.as_ref().map(|s| s.micros),
             // Nobody proved it; it can only have tightened the rules.
             "on_behalf_of_asserted": request.state.requester.on_behalf_of,
@@ -432,6 +433,7 @@ impl Desk {
             watchers: self.links_for(request, 0, &request.state.watchers, in_time(ended.at, WATCHERS_LOOK))?,
         };
         tx.emit(&event).await?;
+        policies::remember(tx, &past::recorded(request, ended)).await?;
         for url in &request.callbacks {
             deliver(tx, request, url, None).await?;
         }

@@ -2,6 +2,7 @@
 //!
 //! The judgement is `governance`'s. Here it gets its transaction, its clock and its words on the wire.
 
+mod books;
 mod desk;
 mod effects;
 mod events;
@@ -39,10 +40,11 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
     let (timer, answers) = (Arc::clone(&desk), Arc::clone(&desk));
+    let turns = web::Data::new(http::Turns::default());
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
-        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0104_deciding", "0105_authority"))
+        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0103_policies", "0104_deciding", "0105_authority"))
         .routes(move |config: &mut ServiceConfig<'_>| {
-            config.app_data(web::Data::from(Arc::clone(&desk)));
+            config.app_data(web::Data::from(Arc::clone(&desk))).app_data(turns.clone());
             http::routes(config);
         })
         .executor(Arc::new(CallbackExecutor { credentials }))

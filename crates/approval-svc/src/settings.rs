@@ -59,8 +59,8 @@ struct CallbackHeader {
     value_file: Option<SecretFile>,
 }
 
-/// The policy in force, with its digest.
-pub(crate) struct InForce {
+/// The policy that the settings name, with its digest.
+pub(crate) struct Filed {
     pub(crate) policy: Policy,
     pub(crate) reference: PolicyRef,
 }
@@ -140,7 +140,7 @@ impl ApprovalSettings {
     }
 
     /// What the directory of this moment lacks for the policy is told, not refused: people come and go.
-    pub(crate) fn policy(&self, directory: &Arc<Reloaded<Directory>>) -> Result<Reloaded<InForce>, ConfigError> {
+    pub(crate) fn policy(&self, directory: &Arc<Reloaded<Directory>>) -> Result<Reloaded<Filed>, ConfigError> {
         let (path, directory) = (self.policy_file.clone(), Arc::clone(directory));
         Reloaded::new(path.clone(), move || {
             let own = Path::new("the built-in policy");
@@ -151,7 +151,7 @@ impl ApprovalSettings {
             for finding in policy.check(&directory.get()) {
                 tracing::warn!(policy = %policy.policy, version = policy.version, %finding, "the policy has a finding");
             }
-            Ok(InForce { policy, reference })
+            Ok(Filed { policy, reference })
         })
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod overrides;
+pub(crate) mod policies;
 pub(crate) mod revisions;
 pub(crate) mod timers;
 

@@ -3,6 +3,7 @@
 
 mod bed;
 mod deciding;
+mod policies;
 
 use bed::{Bed, Wish, cross_region, key, routine};
 use contracts::{
@@ -515,7 +516,7 @@ async fn the_policy_in_force_is_shown_and_a_preview_keeps_nothing() {
     let bed = Bed::start().await;
     let policy = bed.get("olga", "/v1/policy").await;
     assert_eq!(policy.body["policy"]["policy"], "default");
-    let preview = bed.post("olga", "/v1/policy/preview", None, &cross_region()).await;
+    let preview = bed.post("olga", "/v1/policies/default/preview", None, &json!({"request": cross_region()})).await;
     assert_eq!(preview.body["route"]["row"], "cross-region-transfer");
     assert_eq!(preview.body["route"]["trace"][0]["row"], "routine-transfer");
     assert_eq!(bed.get("n8n", "/v1/approvals").await.body["items"], json!([]));

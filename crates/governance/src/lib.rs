@@ -23,6 +23,6 @@ pub use actor::{Actor, Requester, Role, Site};
 pub use directory::{Directory, Person};
 pub use grant::{Grant, GrantRefused, GrantSigner, GrantVerifier, Jwks};
 pub use kind::Kind;
-pub use policy::{Policy, PolicyRef, Route};
+pub use policy::{Policy, PolicyRef, Route, Rulebook};
 pub use request::{Command, State};
 pub use span::{Span, Within};

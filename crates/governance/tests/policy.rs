@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy excuses the tests themselves, but not what they share")]
 
-use contracts::{Action, Facts, Money, RegionId, money::Currency};
+use contracts::{Action, Facts, LocationId, Money, RegionId, money::Currency};
 use governance::{
     Directory, Kind, Policy, Site,
     policy::{CannotJudge, DEFAULT_POLICY, FindingKind, Input, NO_ROW, Row, Then, When},
@@ -158,14 +158,17 @@ fn region() -> impl Strategy<Value = String> {
 }
 
 fn currency() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["EUR", "USD"])
+    prop::sample::select(vec!["EUR", "USD", "GBP", "SEK"])
 }
 
 fn inputs() -> impl Strategy<Value = Input> {
     let name = || prop::option::of(prop::sample::select(vec!["a", "b", "c"]).prop_map(str::to_owned));
+    let place = || prop::option::of(prop::sample::select(vec!["store-1", "store-2", "store-3"]));
     let site = || {
-        prop::option::of(region())
-            .prop_map(|region| Site { location: None, region: region.map(|id| RegionId::new(id).unwrap()) })
+        (prop::option::of(region()), place()).prop_map(|(region, place)| Site {
+            location: place.map(|id| LocationId::new(id).unwrap()),
+            region: region.map(|id| RegionId::new(id).unwrap()),
+        })
     };
     let money = (0_i64..8, currency()).prop_map(|(minor, code)| Money::new(minor, Currency::new(code).unwrap()));
     (
@@ -175,18 +178,19 @@ fn inputs() -> impl Strategy<Value = Input> {
         site(),
         site(),
         prop::option::of(0_u32..8),
+        (prop::option::of(1_u8..5), prop::option::of(any::<bool>()), name(), name()),
     )
-        .prop_map(|(kind, value, category, from, to, score)| Input {
+        .prop_map(|(kind, value, category, from, to, score, (severity, promotion, band, business_unit))| Input {
             kind,
             value,
             category,
             to: if kind == Kind::Transfer { to } else { from.clone() },
             from,
             score: score.map(|score| score * 100_000),
-            band: None,
-            severity: None,
-            promotion: None,
-            business_unit: None,
+            band,
+            severity,
+            promotion,
+            business_unit,
         })
 }
 
@@ -200,9 +204,15 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
         subset(vec!["a", "b"]),
         (subset(vec!["north", "south"]), subset(vec!["north", "south"]), half()),
         range(),
+        (subset(vec!["store-1", "store-2"]), subset(vec!["store-1", "store-2"])),
+        (prop::collection::vec(1_u8..5, 0..2), half(), subset(vec!["a", "b"]), subset(vec!["a", "b"])),
     );
-    let when = when.prop_map(|(kind, (value, code), category, (from, to, crosses), score)| {
-        let mut when = json!({"kind": kind, "category": category, "region": {"from": from, "to": to}});
+    let when = when.prop_map(|(kind, (value, code), category, (from, to, crosses), score, ends, more)| {
+        let mut when = json!({"kind": kind, "category": category, "region": {"from": from, "to": to},
+            "location": {"from": ends.0, "to": ends.1}, "severity": more.0, "band": more.2, "business_unit": more.3});
+        if let Some(promotion) = more.1 {
+            when["promotion"] = json!(promotion);
+        }
         if let Some((low, width)) = value {
             when["value"] = json!({"currency": code, "at_least": low, "below": low + width});
         }
@@ -219,7 +229,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
             name: format!("row-{i}").as_str().into(),
             why: None,
             when,
-            then: Then::AutoApprove,
+            then: if i % 2 == 0 { Then::AutoApprove } else { Then::Deny },
             uncapped: None,
             shadows: Vec::new(),
             tolerances: None,
@@ -230,8 +240,17 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// The table read as prose: written apart from the evaluator, over the JSON form.
-fn naive(rows: &[Row], input: &Input) -> Option<String> {
-    let given = serde_json::to_value(input).unwrap();
+fn naive(rows: &[Row], input: &Input, converts: bool) -> Option<String> {
+    let mut given = serde_json::to_value(input).unwrap();
+    if converts && input.value.is_some() {
+        let minor = given["value"]["minor"].as_i64().unwrap();
+        given["value"] = match given["value"]["currency"].as_str().unwrap() {
+            "EUR" => given["value"].clone(),
+            "USD" => json!({"minor": minor * 2, "currency": "EUR"}),
+            "GBP" => json!({"minor": (minor + 1) / 2, "currency": "EUR"}),
+            _ => json!(null),
+        };
+    }
     let holds = |row: &Row| {
         let when = serde_json::to_value(&row.when).unwrap();
         let listed = |rule: &serde_json::Value, found: &serde_json::Value| {
@@ -254,6 +273,12 @@ fn naive(rows: &[Row], input: &Input) -> Option<String> {
             && listed(&region["from"], from)
             && listed(&region["to"], to)
             && (region["crosses"].is_null() || region["crosses"] == crosses)
+            && listed(&when["location"]["from"], &given["from"]["location"])
+            && listed(&when["location"]["to"], &given["to"]["location"])
+            && listed(&when["severity"], &given["severity"])
+            && listed(&when["band"], &given["band"])
+            && listed(&when["business_unit"], &given["business_unit"])
+            && (when["promotion"].is_null() || when["promotion"] == given["promotion"])
             && same_currency
             && between(&when["value"], given["value"]["minor"].as_f64())
             && between(&when["score"], given["score"].as_f64().map(|score| score / 1e6))
@@ -261,30 +286,50 @@ fn naive(rows: &[Row], input: &Input) -> Option<String> {
     rows.iter().find(|row| holds(row)).map(|row| row.name.to_string())
 }
 
-fn table(rows: Vec<Row>) -> Policy {
-    Policy { rows, ..policy("- {name: x, then: deny}") }
+/// `converts`: by rates of which one has no remainder and one has, and with none for SEK.
+fn table(mut rows: Vec<Row>, converts: bool) -> Policy {
+    let money = json!({"base": "EUR", "as_of": "2026-11-02", "rates": {"USD": "2", "GBP": "0.50"}});
+    if converts {
+        let euro = Currency::new("EUR").unwrap();
+        rows.iter_mut().filter_map(|row| row.when.value.as_mut()).for_each(|range| range.currency = euro);
+    }
+    let money = converts.then(|| serde_json::from_value(money).unwrap());
+    Policy { rows, money, ..policy("- {name: x, then: deny}") }
 }
 
 proptest! {
     #[test]
-    fn the_evaluator_equals_a_naive_one(rows in rows(), inputs in prop::collection::vec(inputs(), 20)) {
-        let policy = table(rows);
+    fn the_evaluator_equals_a_naive_one(
+        rows in rows(), converts: bool, inputs in prop::collection::vec(inputs(), 20)
+    ) {
+        let policy = table(rows, converts);
         let reference = policy.reference().unwrap();
         for input in inputs {
-            let expected = naive(&policy.rows, &input).unwrap_or_else(|| NO_ROW.to_owned());
+            let expected = naive(&policy.rows, &input, converts).unwrap_or_else(|| NO_ROW.to_owned());
             prop_assert_eq!(policy.route(&reference, &input).row, expected);
         }
     }
 
     #[test]
-    fn gaps_and_unreachable_rows_are_found_and_only_those(rows in rows(), inputs in prop::collection::vec(inputs(), 40)) {
-        let policy = table(rows);
+    fn gaps_overlaps_and_unreachable_rows_are_found_and_only_those(
+        rows in rows(), converts: bool, inputs in prop::collection::vec(inputs(), 40)
+    ) {
+        let policy = table(rows, converts);
         let reference = policy.reference().unwrap();
         let findings = policy.check(&people());
         let gaps: Vec<_> = findings.iter().filter(|finding| finding.kind == FindingKind::Gap).collect();
         for gap in &gaps {
             let example = gap.example.as_ref().unwrap();
             prop_assert_eq!(policy.route(&reference, example).row, NO_ROW);
+        }
+        for overlap in findings.iter().filter(|finding| finding.kind == FindingKind::Overlap) {
+            let example = overlap.example.as_ref().unwrap();
+            let route = policy.route(&reference, example);
+            prop_assert_eq!(Some(&route.row), overlap.row.as_ref());
+            let other = policy.rows.iter().skip_while(|row| *row.name != *route.row).find(|row| {
+                row.then != route.then && naive(std::slice::from_ref(*row), example, false).is_some()
+            });
+            prop_assert!(other.is_some(), "nothing else matches {:?}", example);
         }
         for input in inputs {
             let row = policy.route(&reference, &input).row;

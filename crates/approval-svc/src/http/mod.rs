@@ -7,8 +7,10 @@ mod keys;
 mod limits;
 mod overrides;
 mod page;
+mod policies;
 mod policy;
 mod requests;
+mod simulations;
 
 use chassis::prelude::*;
 use contracts::PersonId;
@@ -24,6 +26,13 @@ permission!(
     pub ReadApprovals = "approvals:read" for
     [Service, StoreManager, RegionalOps, Finance, ProcurementLead, Auditor, Operator, Admin]
 );
+permission!(
+    pub ReadPolicies = "policies:read" for
+    [Service, StoreManager, RegionalOps, Finance, ProcurementLead, PolicyOwner, Auditor, Operator, Admin]
+);
+// Not for administrators: who hands out keys should not also write what the holders may do.
+permission!(pub PublishPolicies = "policies:publish" for [PolicyOwner]);
+permission!(pub SimulatePolicies = "policies:simulate" for [Finance, PolicyOwner, Auditor]);
 // Who may decide what is the policy's and the directory's to say; this only keeps programs and readers out.
 permission!(
     pub DecideApproval = "approvals:decide" for
@@ -42,6 +51,8 @@ permission!(
     pub ReviewOverride = "approvals:review" for
     [StoreManager, RegionalOps, Finance, ProcurementLead, Auditor, Operator, Admin]
 );
+
+pub(crate) use simulations::Turns;
 
 pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
     config
@@ -63,7 +74,13 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(aside::add_approver)
         .service(aside::add_watcher)
         .service(policy::get_policy)
-        .service(policy::preview_policy)
+        .service(policies::list_policies)
+        .service(policies::list_policy_versions)
+        .service(policies::get_policy_version)
+        .service(policies::publish_policy)
+        .service(policies::activate_policy)
+        .service(policies::preview_policy)
+        .service(simulations::simulate_policy)
         .service(keys::get_grant_keys)
         .service(page::show_decision_page)
         .service(page::submit_decision);

@@ -42,7 +42,7 @@ pub(crate) async fn request_approval(
 ) -> Result<Answer, ApiError> {
     let new = body.into_inner();
     let mut errors = callback_errors(&cx, &new);
-    let case = match new.judge(&desk.in_force()) {
+    let case = match new.judge(&*desk.policies().in_force(&cx).await?) {
         Ok(case) if errors.is_empty() => case,
         Ok(_) => return Err(ApiError::invalid(errors)),
         Err(more) => {
@@ -179,7 +179,7 @@ pub(crate) async fn edit_approval(
         return Err(too_long("/comment"));
     }
     let below = |error: FieldError| FieldError { pointer: format!("/request{}", error.pointer), ..error };
-    let judged = new.judge(&desk.in_force());
+    let judged = new.judge(&*desk.policies().in_force(&cx).await?);
     let case = judged.map_err(|errors| ApiError::invalid(errors.into_iter().map(below).collect()))?;
     let (by, how) = (actor_of(&caller), way_of(&caller));
     let edition = Edition { by: &by, new: &new, case, comment, version: version_of(&seen), how };

@@ -1,8 +1,9 @@
-//! What is pure and belongs to this service alone: reading a proposal, the claims of a grant, and how a
-//! request is shown.
+//! What is pure and belongs to this service alone: reading a proposal, the claims of a grant, how a request is shown,
+//! and what is remembered of it.
 
 mod grant;
 pub(crate) mod page;
+pub(crate) mod past;
 pub(crate) mod proposal;
 pub(crate) mod view;
 

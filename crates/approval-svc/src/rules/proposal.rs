@@ -2,19 +2,19 @@
 
 use contracts::{Action, Digest, Facts, FieldError, Money, PersonId};
 use governance::{
-    Route,
+    Route, Rulebook,
     drift::{self, Bound},
     policy::{Edited, Input},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::InForce;
-
 const MAX_TITLE: usize = 200;
 /// Long enough for any document number, short enough for an index.
 const MAX_REFERENCE: usize = 128;
 const MAX_URL: usize = 2048;
+/// As long as names in a policy.
+const MAX_UNIT: usize = 100;
 /// Longest free text that is kept: comment, counterfactual, reason.
 pub(crate) const MAX_TEXT: usize = 2000;
 const MAX_CONTRIBUTIONS: usize = 50;
@@ -35,6 +35,14 @@ pub struct NewApproval {
     pub facts: Facts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Scored>,
+    /// The caller's own word for the part of the business it is for; its overlay judges, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 100, example = "pharmacy")]
+    pub business_unit: Option<String>,
+    /// Of the exception behind the request, 1 (look when you can) to 4 (now).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4)]
+    pub severity: Option<u8>,
     /// For whom the caller asks. An assertion: it takes this person out of the approvers and gives nobody a right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<PersonId>,
@@ -128,13 +136,15 @@ impl Case {
             action.as_object_mut().map(|fields| fields.remove("quantity"));
             action
         };
+        // Another unit may have other rules.
+        let unit = |case: &Self| case.input.business_unit.clone();
         let timing = |case: &Self| (case.deadline, case.cost_of_waiting_per_hour);
         let quantity = |case: &Self| case.action.quantity().to_bits();
         let parts = [
             (Edited::Quantity, quantity(self) != quantity(before)),
-            (Edited::Parties, parties(&self.action) != parties(&before.action)),
+            (Edited::Parties, parties(&self.action) != parties(&before.action) || unit(self) != unit(before)),
             (Edited::Facts, self.facts_hash != before.facts_hash),
-            (Edited::Score, self.score != before.score),
+            (Edited::Score, self.score != before.score || self.input.severity != before.input.severity),
             (Edited::Title, self.title != before.title),
             (Edited::Timing, timing(self) != timing(before)),
         ];
@@ -168,7 +178,7 @@ impl NewApproval {
     ///
     /// # Errors
     /// Everything that is wrong with it, each with its pointer.
-    pub(crate) fn judge(&self, in_force: &InForce) -> Result<Case, Vec<FieldError>> {
+    pub(crate) fn judge(&self, book: &Rulebook) -> Result<Case, Vec<FieldError>> {
         let mut errors = self.violations();
         let facts_hash = match (&self.facts.hash, self.facts.digest()) {
             (Some(sent), Ok(found)) if *sent == found => Some(found),
@@ -190,7 +200,8 @@ impl NewApproval {
         if let Some(score) = &self.score {
             (input.score, input.band) = (Some(score.micros), Some(score.band.clone()));
         }
-        let route = in_force.policy.route(&in_force.reference, &input);
+        (input.severity, input.business_unit) = (self.severity, self.business_unit.clone());
+        let route = book.route(&input);
         let bounds = bounds(&self.facts, &self.action, &route)?;
         Ok(Case {
             title: self.title.trim().to_owned(),
@@ -216,6 +227,7 @@ impl NewApproval {
         let score = self.score.as_ref();
         text("/title", Some(&self.title), MAX_TITLE);
         text("/reference", self.reference.as_ref(), MAX_REFERENCE);
+        text("/business_unit", self.business_unit.as_ref(), MAX_UNIT);
         text("/callback/url", self.callback.as_ref().map(|callback| &callback.url), MAX_URL);
         text("/score/band", score.map(|score| &score.band), MAX_REFERENCE);
         text("/score/model", score.map(|score| &score.model), MAX_REFERENCE);
@@ -235,6 +247,8 @@ impl NewApproval {
         rule(nowhere, "/action/to", "must differ from the place it comes from");
         rule(score.is_some_and(|score| score.micros > ONE), "/score/micros", "must be at most 1000000");
         rule(self.watchers.len() > MAX_WATCHERS, "/watchers", "must have at most 50 items");
+        let severity = self.severity.is_some_and(|severity| !(1..=4).contains(&severity));
+        rule(severity, "/severity", "must be 1 to 4");
         let parts = score.map_or(0, |score| score.contributions.len());
         rule(parts > MAX_CONTRIBUTIONS, "/score/contributions", "must have at most 50 items");
         let cost = self.cost_of_waiting_per_hour;

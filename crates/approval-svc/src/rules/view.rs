@@ -3,7 +3,7 @@
 use chassis::prelude::Timestamp;
 use contracts::{Action, Digest, Facts, Money, PersonId, events::DecidedBy};
 use governance::{
-    PolicyRef, Role, State,
+    PolicyRef, Role, Route, State,
     authority::Suspicion,
     policy::{Step, Who},
     request::{Added, Decision, End, Question, Remark},
@@ -127,6 +127,9 @@ pub struct JudgedBy {
     pub digest: Digest,
     #[schema(example = "cross-region-transfer")]
     pub row: String,
+    /// The overlay of the request's business unit, where it judged as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<PolicyRef>,
     /// For people.
     pub reason: String,
 }
@@ -190,7 +193,7 @@ impl Approval {
             action: case.action.clone(),
             facts_hash: case.facts_hash.clone(),
             facts: None,
-            policy: JudgedBy::of(&case.route.policy, &case.route.row, case.route.why.as_ref()),
+            policy: JudgedBy::of(&case.route),
             steps: steps(state),
             requested_by: stored.requested_by.clone(),
             on_behalf_of: state.requester.on_behalf_of.clone(),
@@ -213,9 +216,10 @@ impl Approval {
 }
 
 impl JudgedBy {
-    fn of(policy: &PolicyRef, row: &str, why: Option<&String>) -> Self {
-        let PolicyRef { id, version, digest } = policy.clone();
-        Self { id, version, digest, row: row.to_owned(), reason: why.map_or(row, String::as_str).to_owned() }
+    fn of(route: &Route) -> Self {
+        let PolicyRef { id, version, digest } = route.policy.clone();
+        let reason = route.why.as_ref().unwrap_or(&route.row).clone();
+        Self { id, version, digest, row: route.row.clone(), overlay: route.overlay.clone(), reason }
     }
 }
 

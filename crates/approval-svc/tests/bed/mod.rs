@@ -28,7 +28,7 @@ people:
   - {id: mia, name: Mia Wolf, roles: [{role: store_manager, location: store-1}]}
 ";
 /// Id, person, role and where it counts.
-const CALLERS: [(&str, &str, &str); 8] = [
+const CALLERS: [(&str, &str, &str); 9] = [
     ("n8n", "", "role: service"),
     ("olga", "olga", "role: regional_ops, regions: [south]"),
     ("sven", "sven", "role: regional_ops, regions: [south]"),
@@ -37,6 +37,7 @@ const CALLERS: [(&str, &str, &str); 8] = [
     ("mia", "mia", "role: store_manager, locations: [store-1]"),
     ("wim", "wim", "role: regional_ops, regions: [west]"),
     ("audra", "audra", "role: auditor"),
+    ("petra", "petra", "role: policy_owner"),
 ];
 
 /// What a test wants other than usual.
@@ -143,6 +144,12 @@ impl Bed {
         self.call(caller, request).await
     }
 
+    /// A document as its author has it.
+    pub(crate) async fn post_yaml(&self, caller: &str, path: &str, text: &str) -> Seen {
+        let request = self.http(Method::POST, path).header("content-type", "application/yaml").body(text.to_owned());
+        self.call(caller, request).await
+    }
+
     /// A new request by n8n.
     pub(crate) async fn ask(&self, body: &Value) -> Value {
         let key = format!("key-{}", self.keys.fetch_add(1, Ordering::Relaxed));
@@ -211,9 +218,14 @@ impl Bed {
 
     /// Actor and verb of each audit leaf of a request.
     pub(crate) async fn audit(&self, id: &str) -> Vec<(String, String)> {
+        self.audited(&format!("approval:{id}")).await
+    }
+
+    /// Actor and verb of each audit leaf about this.
+    pub(crate) async fn audited(&self, subject: &str) -> Vec<(String, String)> {
         let mut reader = self.running.cx("approvals").unwrap().store().read().await.unwrap();
         let rows = sqlx::query("SELECT actor, verb FROM audit WHERE subject = $1 ORDER BY seq");
-        let rows = rows.bind(format!("approval:{id}")).fetch_all(&mut *reader).await.unwrap();
+        let rows = rows.bind(subject.to_owned()).fetch_all(&mut *reader).await.unwrap();
         rows.iter().map(|row| (row.get("actor"), row.get("verb"))).collect()
     }
 
@@ -358,6 +370,12 @@ fn facts() -> Value {
         ],
     }))
     .unwrap();
+    serde_json::to_value(facts.seal().unwrap()).unwrap()
+}
+
+/// Facts that a test has changed, as supply would have sealed them.
+pub(crate) fn sealed(facts: Value) -> Value {
+    let facts: Facts = serde_json::from_value(facts).unwrap();
     serde_json::to_value(facts.seal().unwrap()).unwrap()
 }
 

@@ -38,18 +38,21 @@ pub enum Role {
     RegionalOps,
     Finance,
     ProcurementLead,
+    /// Publishes approval policies, and nothing else by this role.
+    PolicyOwner,
     Auditor,
     Operator,
     Admin,
 }
 
 impl Role {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Service,
         Self::StoreManager,
         Self::RegionalOps,
         Self::Finance,
         Self::ProcurementLead,
+        Self::PolicyOwner,
         Self::Auditor,
         Self::Operator,
         Self::Admin,
@@ -64,6 +67,7 @@ impl Role {
             Self::RegionalOps => "regional_ops",
             Self::Finance => "finance",
             Self::ProcurementLead => "procurement_lead",
+            Self::PolicyOwner => "policy_owner",
             Self::Auditor => "auditor",
             Self::Operator => "operator",
             Self::Admin => "admin",

@@ -1,4 +1,4 @@
-//! JSON bodies, read strictly.
+//! JSON bodies, read strictly, and YAML where people write the document.
 
 use std::{
     future::Future,
@@ -11,6 +11,7 @@ use contracts::{FieldError, Problem};
 use futures_util::StreamExt;
 use memchr::memmem;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
 use super::{ApiError, BodyLimit, params::quoted_field, strict::Strict};
@@ -54,6 +55,31 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
             expect_type(&request, &["application/json"])?;
             let bytes = read(&request, payload).await?;
             parse_json(&bytes).map(Self).map_err(ApiError::problem)
+        })
+    }
+}
+
+/// A document that people write, as JSON (`application/json`) or YAML (`application/yaml`); read as JSON either way.
+/// 415, 413 and 400 as for [`Body`]; the type is for [`parse_json`].
+#[derive(Clone, Debug)]
+pub struct JsonOrYaml(pub Box<RawValue>);
+
+impl FromRequest for JsonOrYaml {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            expect_type(&request, &["application/json", "application/yaml"])?;
+            let bytes = read(&request, payload).await?;
+            if request.content_type().eq_ignore_ascii_case("application/json") {
+                return parse_json(&bytes).map(Self).map_err(ApiError::problem);
+            }
+            let text = String::from_utf8(bytes).map_err(|_| ApiError::malformed("not UTF-8"))?;
+            let value: serde_json::Value =
+                serde_saphyr::from_str(&text).map_err(|error| ApiError::malformed(format!("not YAML: {error}")))?;
+            Ok(Self(serde_json::value::to_raw_value(&value).map_err(ApiError::internal)?))
         })
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Reach {
 pub(super) struct Overlap {
     pub(super) earlier: usize,
     pub(super) later: usize,
-    /// An input that comes to the earlier row and would come to the later one without it.
+    /// An input that comes to the earlier row and that the later one matches as well.
     pub(super) example: Input,
 }
 
