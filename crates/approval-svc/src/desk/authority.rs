@@ -254,6 +254,22 @@ impl Desk {
         Ok(Beyond { over, could, called_in })
     }
 
+    /// Without those who are out of office and for whom somebody else is asked.
+    pub(super) async fn in_office(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        asked: &[PersonId],
+    ) -> Result<Vec<PersonId>, StoreError> {
+        let now = tx.now();
+        let people = self.people_looking(tx.conn(), request, now).await?;
+        let covered = |id: &PersonId| {
+            let mut mandates = people.standing().mandates.iter();
+            mandates.any(|one| one.out_of_office && one.root == *id && asked.contains(&one.actor))
+        };
+        Ok(asked.iter().filter(|id| !covered(id)).cloned().collect())
+    }
+
     /// What follows from a new request: its place in its chain, and what it looks like beside earlier ones.
     pub(super) async fn note_opening(&self, tx: &mut Tx, request: &Stored, chain: &Chain) -> Result<(), StoreError> {
         for earlier in &chain.named {
