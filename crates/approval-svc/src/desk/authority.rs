@@ -50,9 +50,13 @@ fn people_of(requester: &Requester) -> Vec<PersonId> {
 }
 
 impl Desk {
-    /// How amounts in other currencies compare. Without stated rates they do not, and are within nobody's authority.
+    /// How amounts in other currencies compare: by the rates that the policy in force states. What it states no rate
+    /// for is within nobody's authority.
     pub(crate) fn convert(&self, amount: Money, currency: Currency) -> Option<Money> {
-        same_currency(amount, currency)
+        same_currency(amount, currency).or_else(|| {
+            let in_force = self.in_force();
+            in_force.policy.money.as_ref().filter(|stated| stated.base == currency)?.convert(amount)
+        })
     }
 
     /// Resolves what a new request names as related, locks that whole chain, and refuses who approved within it: an
@@ -293,12 +297,19 @@ impl Desk {
         Ok(())
     }
 
-    /// The highest amounts that still pass a limit on one request.
+    /// The highest amounts that still pass a limit on one request, or a row of the policy.
     fn thresholds(&self, request: &Stored) -> Vec<Money> {
         let directory = self.directory();
         let about = |types: &[Kind]| types.is_empty() || types.contains(&request.case.input.kind);
         let limits = directory.limits().iter().filter(|limit| about(&limit.scope.types));
-        limits.filter_map(|limit| limit.per_request).collect()
+        let in_force = self.in_force();
+        // A row's bounds are where the policy asks somebody else: the last amount below each is "just below".
+        let ranges = in_force.policy.rows.iter().filter(|row| about(&row.when.kind)).filter_map(|row| row.when.value);
+        let bounds = ranges.flat_map(|range| {
+            let below = [range.at_least, range.below].into_iter().flatten();
+            below.map(move |bound| Money::new(bound.saturating_sub(1), range.currency))
+        });
+        limits.filter_map(|limit| limit.per_request).chain(bounds).collect()
     }
 
     async fn look_for_reciprocity(&self, tx: &mut Tx, request: &Stored, approver: &PersonId) -> Result<(), StoreError> {
