@@ -10,7 +10,7 @@ use governance::{
         Pattern, PatternRules, Scope, Standing, mandates, same_currency, suspicions,
     },
     policy::Then,
-    request::{End, Opening, Refused, Verdict},
+    request::{End, Opening, Refused, Timing, Verdict},
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -89,7 +89,8 @@ fn open(requester: Requester, quorum: u32, directory: &Directory) -> State {
         .unwrap(),
     );
     let (from, to) = (matter(1).from, matter(1).to);
-    State::open(Opening { requester, from, to, row: "row".into(), then }, START, directory).state
+    let (row, timing, watchers) = ("row".into(), Timing::default(), Vec::new());
+    State::open(Opening { requester, from, to, row, then, timing, watchers }, START, directory).state
 }
 
 fn by(person: &str) -> Requester {
@@ -102,7 +103,7 @@ fn n8n() -> Requester {
 
 fn approve(person: &PersonId) -> Command {
     let (person, verdict) = (person.clone(), Verdict::Approve);
-    Command::Decide { person, verdict, comment: None, step: None, version: None }
+    Command::Decide { person, verdict, comment: None, step: None, version: None, revision: None }
 }
 
 #[test]

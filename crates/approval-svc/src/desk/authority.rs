@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chassis::prelude::{StoreError, Timestamp, Tx};
 use contracts::{Action, FieldError, Money, PersonId, events::ApprovalSuspected, money::Currency};
 use governance::{
-    Command, Directory, Kind, Requester,
+    Command, Directory, Kind, Requester, State,
     authority::{Beyond, Given, Matter, OverLimit, Past, Standing, Suspicion, mandates, same_currency},
-    policy::Input,
-    request::{Happened, Refused, Transition, Verdict},
+    policy::{Edited, Input},
+    request::{Decision, Happened, Refused, Transition, Verdict},
 };
 use serde_json::json;
 use sqlx::AnyConnection;
@@ -116,15 +116,25 @@ impl Desk {
         request: &Stored,
         now: Timestamp,
     ) -> Result<Directory, StoreError> {
-        let around = book::around(&mut *conn, &request.id, now).await?;
+        self.people_about(conn, &request.id, &request.case.input, now).await
+    }
+
+    async fn people_about(
+        &self,
+        conn: &mut AnyConnection,
+        id: &str,
+        input: &Input,
+        now: Timestamp,
+    ) -> Result<Directory, StoreError> {
+        let around = book::around(&mut *conn, id, now).await?;
         let barred = if around.has_related {
-            let mut documents = book::chain(&mut *conn, std::slice::from_ref(&request.id), usize::MAX).await?;
-            documents.remove(&request.id);
+            let mut documents = book::chain(&mut *conn, &[id.to_owned()], usize::MAX).await?;
+            documents.remove(id);
             book::barred(conn, &documents).await?
         } else {
             BTreeMap::new()
         };
-        let matter = Matter::from(&request.case.input);
+        let matter = Matter::from(input);
         let mandates = mandates(&around.delegations, &matter, now, &|amount, to| self.convert(amount, to));
         let standing = Standing { mandates, barred, called_in: around.called_in, short: BTreeMap::new() };
         Ok(self.directory().for_matter(standing))
@@ -218,6 +228,65 @@ impl Desk {
             book::mark_approved(tx, &request.id).await?;
         }
         Ok(Ok(transition))
+    }
+
+    /// The directory as it counts for an edited request, with who lacks the authority for what it is now of those whose
+    /// approvals it would keep.
+    pub(super) async fn people_editing(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        edited: &Input,
+    ) -> Result<Directory, StoreError> {
+        let now = tx.now();
+        let people = self.people_about(tx.conn(), &request.id, edited, now).await?;
+        let (before, after) = (Matter::from(&request.case.input), Matter::from(edited));
+        let roots: BTreeSet<_> = request.state.approvers().into_iter().collect();
+        if roots.is_empty() || before == after {
+            return Ok(people);
+        }
+        book::lock_names(tx, &roots.iter().map(|id| format!("person:{id}")).collect()).await?;
+        let mut standing = people.standing().clone();
+        for id in roots {
+            if let Some(over) = self.over_limit(tx.conn(), &people, &id, &after, now).await? {
+                standing.short.insert(id, over);
+            }
+        }
+        Ok(people.for_matter(standing))
+    }
+
+    /// An edit of what people have approved already: flagged, and refused where an approval that stays would be of more
+    /// than its giver may approve. What stays counts anew, as what it is now.
+    pub(super) async fn note_edit(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        (input, state): (&Input, &State),
+        changed: &[Edited],
+        people: &Directory,
+    ) -> Result<Result<(), Refused>, StoreError> {
+        let (before, after) = (Matter::from(&request.case.input), Matter::from(input));
+        let stays = |said: &&Decision| said.superseded_at.is_none() && said.verdict == Verdict::Approve;
+        let kept: Vec<_> = state.decisions.iter().filter(|_| before != after).filter(stays).collect();
+        let root = |said: &Decision| said.authority.as_ref().unwrap_or(&said.person).clone();
+        if let Some(over) = kept.iter().find_map(|said| people.standing().short.get(&root(said))) {
+            let beyond = Beyond { over: over.clone(), could: Vec::new(), called_in: false };
+            return Ok(Err(Refused::BeyondAuthority(Box::new(beyond))));
+        }
+        for said in kept {
+            let spent: Vec<_> = std::iter::once(&said.person).chain(&said.authority).collect();
+            book::give(tx, &spent, &request.id, &after).await?;
+        }
+        let names = [(Edited::Quantity, "quantity"), (Edited::Parties, "parties")];
+        let names = names.into_iter().filter(|(part, _)| changed.contains(part)).map(|(_, name)| name.to_owned());
+        let names: Vec<_> = names.collect();
+        if let Some(found) = self.patterns.edited_after(&request.id, &request.state.approvers(), &names) {
+            self.flag(tx, request, &found).await?;
+        }
+        if Status::of(state) == Status::Approved {
+            book::mark_approved(tx, &request.id).await?;
+        }
+        Ok(Ok(()))
     }
 
     /// Finds who has the authority: among those whom the policy asks, else among those whose limits the directory
