@@ -365,13 +365,14 @@ impl Desk {
         asked: &[PersonId],
         decide_by: Timestamp,
     ) -> Result<(), DeskError> {
+        let told = self.in_office(tx, request, asked).await?;
         let event = ApprovalRequested {
             approval_id: request.id.clone(),
             title: request.case.title.clone(),
             action: request.case.action.clone(),
             reason: request.case.route.why.clone().unwrap_or_else(|| request.case.route.row.clone()),
             step,
-            asked: self.invite(request, step, asked, decide_by)?,
+            asked: self.invite(request, step, &told, decide_by)?,
             revision: request.state.revision,
             decide_by,
             score: request.case.score.as_ref().map(|score| score.micros),
@@ -395,12 +396,13 @@ impl Desk {
         if over || people.is_empty() {
             return Ok(());
         }
+        let told = self.in_office(tx, request, people).await?;
         let event = ApprovalReminded {
             approval_id: request.id.clone(),
             title: request.case.title.clone(),
             step,
             escalated,
-            asked: self.invite(request, step, people, decide_by)?,
+            asked: self.invite(request, step, &told, decide_by)?,
             decide_by,
         };
         tx.emit(&event).await?;

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chassis::prelude::{StoreError, Timestamp, Tx};
 use contracts::{Action, FieldError, Money, PersonId, events::ApprovalSuspected, money::Currency};
 use governance::{
-    Command, Directory, Kind, Requester,
+    Command, Directory, Kind, Requester, State,
     authority::{Beyond, Given, Matter, OverLimit, Past, Standing, Suspicion, mandates, same_currency},
-    policy::Input,
-    request::{Happened, Refused, Transition, Verdict},
+    policy::{Edited, Input},
+    request::{Decision, Happened, Refused, Transition, Verdict},
 };
 use serde_json::json;
 use sqlx::AnyConnection;
@@ -50,9 +50,13 @@ fn people_of(requester: &Requester) -> Vec<PersonId> {
 }
 
 impl Desk {
-    /// How amounts in other currencies compare. Without stated rates they do not, and are within nobody's authority.
+    /// How amounts in other currencies compare: by the rates that the policy in force states. What it states no rate
+    /// for is within nobody's authority.
     pub(crate) fn convert(&self, amount: Money, currency: Currency) -> Option<Money> {
-        same_currency(amount, currency)
+        same_currency(amount, currency).or_else(|| {
+            let in_force = self.in_force();
+            in_force.policy.money.as_ref().filter(|stated| stated.base == currency)?.convert(amount)
+        })
     }
 
     /// Resolves what a new request names as related, locks that whole chain, and refuses who approved within it: an
@@ -112,15 +116,25 @@ impl Desk {
         request: &Stored,
         now: Timestamp,
     ) -> Result<Directory, StoreError> {
-        let around = book::around(&mut *conn, &request.id, now).await?;
+        self.people_about(conn, &request.id, &request.case.input, now).await
+    }
+
+    async fn people_about(
+        &self,
+        conn: &mut AnyConnection,
+        id: &str,
+        input: &Input,
+        now: Timestamp,
+    ) -> Result<Directory, StoreError> {
+        let around = book::around(&mut *conn, id, now).await?;
         let barred = if around.has_related {
-            let mut documents = book::chain(&mut *conn, std::slice::from_ref(&request.id), usize::MAX).await?;
-            documents.remove(&request.id);
+            let mut documents = book::chain(&mut *conn, &[id.to_owned()], usize::MAX).await?;
+            documents.remove(id);
             book::barred(conn, &documents).await?
         } else {
             BTreeMap::new()
         };
-        let matter = Matter::from(&request.case.input);
+        let matter = Matter::from(input);
         let mandates = mandates(&around.delegations, &matter, now, &|amount, to| self.convert(amount, to));
         let standing = Standing { mandates, barred, called_in: around.called_in, short: BTreeMap::new() };
         Ok(self.directory().for_matter(standing))
@@ -216,6 +230,65 @@ impl Desk {
         Ok(Ok(transition))
     }
 
+    /// The directory as it counts for an edited request, with who lacks the authority for what it is now of those whose
+    /// approvals it would keep.
+    pub(super) async fn people_editing(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        edited: &Input,
+    ) -> Result<Directory, StoreError> {
+        let now = tx.now();
+        let people = self.people_about(tx.conn(), &request.id, edited, now).await?;
+        let (before, after) = (Matter::from(&request.case.input), Matter::from(edited));
+        let roots: BTreeSet<_> = request.state.approvers().into_iter().collect();
+        if roots.is_empty() || before == after {
+            return Ok(people);
+        }
+        book::lock_names(tx, &roots.iter().map(|id| format!("person:{id}")).collect()).await?;
+        let mut standing = people.standing().clone();
+        for id in roots {
+            if let Some(over) = self.over_limit(tx.conn(), &people, &id, &after, now).await? {
+                standing.short.insert(id, over);
+            }
+        }
+        Ok(people.for_matter(standing))
+    }
+
+    /// An edit of what people have approved already: flagged, and refused where an approval that stays would be of more
+    /// than its giver may approve. What stays counts anew, as what it is now.
+    pub(super) async fn note_edit(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        (input, state): (&Input, &State),
+        changed: &[Edited],
+        people: &Directory,
+    ) -> Result<Result<(), Refused>, StoreError> {
+        let (before, after) = (Matter::from(&request.case.input), Matter::from(input));
+        let stays = |said: &&Decision| said.superseded_at.is_none() && said.verdict == Verdict::Approve;
+        let kept: Vec<_> = state.decisions.iter().filter(|_| before != after).filter(stays).collect();
+        let root = |said: &Decision| said.authority.as_ref().unwrap_or(&said.person).clone();
+        if let Some(over) = kept.iter().find_map(|said| people.standing().short.get(&root(said))) {
+            let beyond = Beyond { over: over.clone(), could: Vec::new(), called_in: false };
+            return Ok(Err(Refused::BeyondAuthority(Box::new(beyond))));
+        }
+        for said in kept {
+            let spent: Vec<_> = std::iter::once(&said.person).chain(&said.authority).collect();
+            book::give(tx, &spent, &request.id, &after).await?;
+        }
+        let names = [(Edited::Quantity, "quantity"), (Edited::Parties, "parties")];
+        let names = names.into_iter().filter(|(part, _)| changed.contains(part)).map(|(_, name)| name.to_owned());
+        let names: Vec<_> = names.collect();
+        if let Some(found) = self.patterns.edited_after(&request.id, &request.state.approvers(), &names) {
+            self.flag(tx, request, &found).await?;
+        }
+        if Status::of(state) == Status::Approved {
+            book::mark_approved(tx, &request.id).await?;
+        }
+        Ok(Ok(()))
+    }
+
     /// Finds who has the authority: among those whom the policy asks, else among those whose limits the directory
     /// states for such a matter, who are then called in.
     async fn escalate(
@@ -254,6 +327,22 @@ impl Desk {
         Ok(Beyond { over, could, called_in })
     }
 
+    /// Without those who are out of office and for whom somebody else is asked.
+    pub(super) async fn in_office(
+        &self,
+        tx: &mut Tx,
+        request: &Stored,
+        asked: &[PersonId],
+    ) -> Result<Vec<PersonId>, StoreError> {
+        let now = tx.now();
+        let people = self.people_looking(tx.conn(), request, now).await?;
+        let covered = |id: &PersonId| {
+            let mut mandates = people.standing().mandates.iter();
+            mandates.any(|one| one.out_of_office && one.root == *id && asked.contains(&one.actor))
+        };
+        Ok(asked.iter().filter(|id| !covered(id)).cloned().collect())
+    }
+
     /// What follows from a new request: its place in its chain, and what it looks like beside earlier ones.
     pub(super) async fn note_opening(&self, tx: &mut Tx, request: &Stored, chain: &Chain) -> Result<(), StoreError> {
         for earlier in &chain.named {
@@ -277,12 +366,19 @@ impl Desk {
         Ok(())
     }
 
-    /// The highest amounts that still pass a limit on one request.
+    /// The highest amounts that still pass a limit on one request, or a row of the policy.
     fn thresholds(&self, request: &Stored) -> Vec<Money> {
         let directory = self.directory();
         let about = |types: &[Kind]| types.is_empty() || types.contains(&request.case.input.kind);
         let limits = directory.limits().iter().filter(|limit| about(&limit.scope.types));
-        limits.filter_map(|limit| limit.per_request).collect()
+        let in_force = self.in_force();
+        // A row's bounds are where the policy asks somebody else: the last amount below each is "just below".
+        let ranges = in_force.policy.rows.iter().filter(|row| about(&row.when.kind)).filter_map(|row| row.when.value);
+        let bounds = ranges.flat_map(|range| {
+            let below = [range.at_least, range.below].into_iter().flatten();
+            below.map(move |bound| Money::new(bound.saturating_sub(1), range.currency))
+        });
+        limits.filter_map(|limit| limit.per_request).chain(bounds).collect()
     }
 
     async fn look_for_reciprocity(&self, tx: &mut Tx, request: &Stored, approver: &PersonId) -> Result<(), StoreError> {

@@ -60,8 +60,16 @@ impl Desk {
         };
         // Where no step wants the policy asked again, it keeps the version that judged it.
         let judged = request.state.judges_again(&edit.changed);
+        let parts = edit.changed.clone();
         let command = Command::Edit { by: by.clone(), edit, text: comment, version };
-        let Transition { state, happened } = match request.state.apply(&command, tx.now(), &self.directory.get()) {
+        let people = self.people_editing(tx, &request, &case.input).await?;
+        let mut edited = request.state.apply(&command, tx.now(), &people);
+        if let Ok(Transition { state, .. }) = &edited
+            && let Err(refused) = self.note_edit(tx, &request, (&case.input, state), &parts, &people).await?
+        {
+            edited = Err(refused);
+        }
+        let Transition { state, happened } = match edited {
             Ok(transition) => transition,
             Err(refused) => {
                 audit_refusal(tx, id, &command, &refused, how).await?;
@@ -93,6 +101,7 @@ fn another_request(request: &Stored, new: &NewApproval, tx: &Tx) -> Vec<FieldErr
             "must be the one that it was asked with",
         ),
         (new.decide_by.is_some_and(|decide_by| decide_by <= tx.now()), "/request/decide_by", "must lie ahead"),
+        (!new.related.is_empty(), "/request/related", "is not edited; a request stays in the chain it was asked in"),
         (new.callback.is_some(), "/request/callback", "is not edited; ask again with the reference to add one"),
         (!new.watchers.is_empty(), "/request/watchers", "are not edited; see /v1/approvals/{id}/watchers"),
     ];

@@ -147,10 +147,4 @@ impl Standing {
     pub fn roots<'a>(&'a self, actor: &'a PersonId) -> impl Iterator<Item = &'a PersonId> {
         self.mandates.iter().filter(move |mandate| mandate.actor == *actor).map(|mandate| &mandate.root)
     }
-
-    /// Delegators who are out of office and for whom somebody else acts.
-    #[must_use]
-    pub fn is_away(&self, person: &PersonId) -> bool {
-        self.mandates.iter().any(|mandate| mandate.root == *person && mandate.out_of_office)
-    }
 }
