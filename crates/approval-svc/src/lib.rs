@@ -6,6 +6,7 @@ mod desk;
 mod effects;
 mod events;
 mod http;
+mod revocation;
 mod rules;
 mod settings;
 mod store;
@@ -14,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::prelude::*;
-use contracts::events::{ApprovalAnswered, GrantConsumed};
+use contracts::events::{ApprovalAnswered, GrantConsumed, TransferDrafted};
 use desk::Desk;
 use effects::callback::CallbackExecutor;
 pub use rules::{
@@ -40,7 +41,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     };
     let (timer, answers) = (Arc::clone(&desk), Arc::clone(&desk));
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
-        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0104_deciding", "0105_authority"))
+        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0104_deciding", "0105_authority", "0106_revoked"))
         .routes(move |config: &mut ServiceConfig<'_>| {
             config.app_data(web::Data::from(Arc::clone(&desk)));
             http::routes(config);
@@ -51,6 +52,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
             let desk = Arc::clone(&answers);
             Box::pin(async move { events::answered(&desk, tx, event).await })
         })
+        .on::<TransferDrafted>(|_, tx, event| Box::pin(events::drafted(tx, event)))
         .job(Job::every("approvals.grants", Duration::from_secs(60), |cx, _| {
             Box::pin(async move { Ok(desk::tell_lapsed(cx).await?) })
         }))

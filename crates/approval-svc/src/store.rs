@@ -4,6 +4,8 @@ pub(crate) mod authority;
 pub(crate) mod overrides;
 pub(crate) mod revisions;
 pub(crate) mod timers;
+pub(crate) mod evidence;
+pub(crate) mod grants;
 
 use chassis::{
     prelude::{StoreError, Timestamp, Tx, instant, micros},

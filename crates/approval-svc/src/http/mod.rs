@@ -3,6 +3,8 @@
 mod aside;
 mod decisions;
 mod delegations;
+mod evidence;
+mod grants;
 mod keys;
 mod limits;
 mod overrides;
@@ -62,6 +64,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(aside::answer_question)
         .service(aside::add_approver)
         .service(aside::add_watcher)
+        .service(evidence::get_evidence)
+        .service(grants::revoke_grant)
         .service(policy::get_policy)
         .service(policy::preview_policy)
         .service(keys::get_grant_keys)
