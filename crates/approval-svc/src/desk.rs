@@ -308,6 +308,7 @@ impl Desk {
             "row": case.route.row, "passed_over": case.route.trace, "score": case.score.as_ref().map(|s| s.micros),
             // Nobody proved it; it can only have tightened the rules.
             "on_behalf_of_asserted": request.state.requester.on_behalf_of, "binds": binds(request)?,
+            "reference": request.reference,
         });
         tx.audit(&request.requested_by, "approval.requested", &subject(&request.id), details).await
     }

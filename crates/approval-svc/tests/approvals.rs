@@ -3,6 +3,10 @@
 
 mod bed;
 mod deciding;
+#[path = "cases/evidence.rs"]
+mod evidence;
+#[path = "cases/revocation.rs"]
+mod revocation;
 
 use bed::{Bed, Wish, cross_region, key, routine};
 use contracts::{

@@ -84,13 +84,7 @@ async fn caught_up(cx: &Cx, id: &str) -> Result<Log, ApiError> {
     Err(ApiError::unavailable(Duration::from_secs(2)))
 }
 
-async fn assemble(
-    cx: &Cx,
-    desk: &Desk,
-    request: &Stored,
-    log: &mut Log,
-    may_hold: bool,
-) -> Result<Evidence, ApiError> {
+async fn assemble(cx: &Cx, desk: &Desk, request: &Stored, log: &mut Log, may_hold: bool) -> Result<Evidence, ApiError> {
     let proved = log.leaves_of(&subject(&request.id)).await?;
     let leaves: Vec<ProvedLeaf> =
         proved.into_iter().map(|one| ProvedLeaf { index: one.index, leaf: one.leaf, path: one.path }).collect();
@@ -120,9 +114,6 @@ async fn assemble(
         leaves,
         checkpoint: log.note().to_owned(),
         consistency: None,
-        keys: EvidenceKeys {
-            audit: cx.notary().keys().published.clone(),
-            grants: desk.grant_keys().published.clone(),
-        },
+        keys: EvidenceKeys { audit: cx.notary().keys().published.clone(), grants: desk.grant_keys().published.clone() },
     })
 }

@@ -12,6 +12,7 @@ use crate::desk::Desk;
 pub(crate) async fn judged_by(_: &mut Reader, desk: &Desk, route: &Route) -> Result<Vec<JudgedBy>, StoreError> {
     let in_force = desk.in_force();
     let document = serde_json::to_value(&in_force.policy)?;
-    let held = (in_force.reference == route.policy).then(|| JudgedBy { reference: in_force.reference.clone(), document });
+    let held =
+        (in_force.reference == route.policy).then(|| JudgedBy { reference: in_force.reference.clone(), document });
     Ok(held.into_iter().collect())
 }

@@ -127,8 +127,11 @@ fn contents(evidence: &Evidence) -> Result<Vec<String>, Broken> {
     let differs = |what: &str| Broken::Differs(what.to_owned());
     let form = |error: serde_json::Error| Broken::Form(error.to_string());
     let asked = of_verb(evidence, "approval.requested").ok_or_else(|| differs("no leaf tells of the request"))?;
-    if asked.actor != evidence.requested_by {
-        return Err(differs("who asked"));
+    if asked.actor != evidence.requested_by || asked.at != evidence.created_at {
+        return Err(differs("who asked, or when"));
+    }
+    if asked.details["reference"].as_str() != evidence.reference.as_deref() {
+        return Err(differs("the reference"));
     }
     let mut facts = evidence.case["facts"].clone();
     if let Some(fields) = facts.as_object_mut() {
@@ -143,7 +146,7 @@ fn contents(evidence: &Evidence) -> Result<Vec<String>, Broken> {
     }
     let mut checks = vec![format!("facts: {facts} is what was shown and decided on")];
     checks.push(policies(evidence)?);
-    let bound = evidence.leaves.iter().rev().find_map(|one| one.leaf.details.get("binds"));
+    let bound = evidence.leaves.iter().rev().find_map(|one| one.leaf.details.get("binds").filter(|one| !one.is_null()));
     let found = bindings(&evidence.case, &evidence.state, evidence.grant.as_deref()).map_err(form)?;
     for part in ["case", "state", "grant"] {
         if part == "grant" && evidence.grant_withheld {
@@ -164,23 +167,27 @@ fn contents(evidence: &Evidence) -> Result<Vec<String>, Broken> {
     Ok(checks)
 }
 
-/// The documents have the digests under which the route names them.
+/// The documents are those that the route names, and have the digests under which it names them.
 fn policies(evidence: &Evidence) -> Result<String, Broken> {
-    let judged = &evidence.case["route"]["policy"];
+    let form = |error: serde_json::Error| Broken::Form(error.to_string());
+    let route = &evidence.case["route"];
+    let named: Vec<&Value> = [&route["policy"], &route["overlay"]].into_iter().filter(|one| !one.is_null()).collect();
+    let held = evidence.policies.iter().map(|one| serde_json::to_value(&one.reference)).collect::<Result<Vec<_>, _>>();
+    let held = held.map_err(form)?;
+    if held.iter().collect::<Vec<_>>() != named {
+        return Err(Broken::Differs("the policies that judged are not those in the file".to_owned()));
+    }
     for one in &evidence.policies {
-        let digest = Digest::of(&one.document).map_err(|error| Broken::Form(error.to_string()))?;
-        if digest != one.reference.digest {
+        if Digest::of(&one.document).map_err(form)? != one.reference.digest {
             return Err(Broken::Differs(format!("the document of policy {}", one.reference.id)));
         }
     }
-    let held = evidence.policies.iter().find(|one| judged["digest"] == one.reference.digest.as_str());
-    let held = held.ok_or_else(|| Broken::Differs("the policy that judged is not in the file".to_owned()))?;
     let logged = evidence.leaves.iter().rev().find_map(|one| one.leaf.details["policy"]["digest"].as_str());
-    if logged != Some(held.reference.digest.as_str()) {
+    if logged != route["policy"]["digest"].as_str() {
         return Err(Broken::Differs("the policy".to_owned()));
     }
-    let (id, version) = (&held.reference.id, held.reference.version);
-    Ok(format!("policy: {id}@{version} is the document that judged"))
+    let names = evidence.policies.iter().map(|one| format!("{}@{}", one.reference.id, one.reference.version));
+    Ok(format!("policy: {} is what judged", names.collect::<Vec<_>>().join(" with ")))
 }
 
 /// Each decision has its leaf and each leaf its decision, in their order.
@@ -213,7 +220,11 @@ fn decisions(evidence: &Evidence) -> Result<String, Broken> {
 fn grant(evidence: &Evidence, keys: &Jwks) -> Result<Option<String>, Broken> {
     let Some(token) = &evidence.grant else {
         let issued = of_verb(evidence, "grant.issued").is_some();
-        return if issued && !evidence.grant_withheld { Err(Broken::Grant("the log tells of one, the file has none".into())) } else { Ok(None) };
+        return if issued && !evidence.grant_withheld {
+            Err(Broken::Grant("the log tells of one, the file has none".into()))
+        } else {
+            Ok(None)
+        };
     };
     let refused = |error: GrantRefused| Broken::Grant(error.to_string());
     let verifier = GrantVerifier::from_jwks(keys).map_err(|error| Broken::Grant(error.to_string()))?;
