@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::{Service, prelude::*};
-use contracts::events::{AnswerRefused, ApprovalDecided, ApprovalReminded, ApprovalRequested};
+use contracts::events::{AnswerRefused, ApprovalDecided, ApprovalReminded, ApprovalRequested, GrantRevoked};
 
 use crate::{
     effects::{

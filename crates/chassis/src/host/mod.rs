@@ -91,6 +91,7 @@ pub async fn start(services: Vec<Service>, settings: &Settings, options: HostOpt
     let auth = Auth::new(&settings.common.auth, clock.clone(), shared.clone())?;
     let metrics = Metrics::default();
     let outgoing = Outgoing::new(&settings.common.outgoing)?;
+    auth.reach_out_with(outgoing.clone());
     let mut contexts = BTreeMap::new();
     for service in &services {
         let store = open_store(service, settings, &clock).await?;
