@@ -87,7 +87,7 @@ async fn any_changed_byte_of_the_evidence_fails() {
     let bed = Bed::start().await;
     let file = bed.evidence("audra", &carried_out(&bed).await, "").await;
     // A prime step meets every part of the file; all bytes take minutes without optimisation.
-    for at in (0..file.len()).step_by(37).chain(file.len() - 200..file.len()) {
+    for at in (0..file.len()).step_by(97).chain(file.len() - 200..file.len()) {
         let mut changed = file.clone();
         // Another bit of each byte; bit 5 turns letters into others, 0 digits into their neighbours.
         changed[at] ^= 1 << (at % 7);
@@ -125,6 +125,13 @@ async fn whoever_holds_the_key_of_the_seal_cannot_tell_another_story_than_the_lo
     let free = ["/evidence/exported_at", "/evidence/keys"];
     // Of the hashes of a path one is as good as another.
     pointers.retain(|pointer| !pointer.contains("/path/") || pointer.ends_with("/path/0"));
+    // A fifth of the long parts, which are bound as a whole.
+    let (mut nth, long) = (0, ["/case/facts", "/document/", "/told/"]);
+    pointers.retain(|pointer| {
+        nth += 1;
+        nth % 5 == 0 || !long.iter().any(|part| pointer.contains(part))
+    });
+    let mut believed = Vec::new();
     for pointer in pointers.iter().filter(|pointer| !free.iter().any(|free| pointer.starts_with(free))) {
         let mut forged = bundle.clone();
         let value = forged.pointer_mut(pointer).unwrap();
@@ -134,8 +141,11 @@ async fn whoever_holds_the_key_of_the_seal_cannot_tell_another_story_than_the_lo
             Value::String(text) => json!(format!("{text}x")),
             _ => json!("x"),
         };
-        assert!(verify(&sealed_again(forged), None, None).is_err(), "{pointer}");
+        if verify(&sealed_again(forged), None, None).is_ok() {
+            believed.push(pointer);
+        }
     }
+    assert_eq!(believed, [] as [&String; 0]);
     for part in ["leaves", "policies"] {
         let mut forged = bundle.clone();
         forged["evidence"][part].as_array_mut().unwrap().remove(0);

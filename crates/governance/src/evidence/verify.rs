@@ -147,14 +147,17 @@ fn contents(evidence: &Evidence) -> Result<Vec<String>, Broken> {
     let mut checks = vec![format!("facts: {facts} is what was shown and decided on")];
     checks.push(policies(evidence)?);
     let bound = evidence.leaves.iter().rev().find_map(|one| one.leaf.details.get("binds").filter(|one| !one.is_null()));
+    // What is still under way has no leaf yet that binds its state; what is over has, and says so in both places.
+    let over = of_verb(evidence, "approval.ended").is_some();
+    if over != (evidence.state["phase"]["phase"] == "ended") {
+        return Err(differs("whether it is over"));
+    }
     let found = bindings(&evidence.case, &evidence.state, evidence.grant.as_deref()).map_err(form)?;
     for part in ["case", "state", "grant"] {
         if part == "grant" && evidence.grant_withheld {
             continue;
         }
         let held = bound.map(|bound| &bound[part]);
-        // What is still under way has no binding leaf for its state.
-        let over = evidence.state["phase"]["phase"] == "ended";
         if held != Some(&found[part]) && (over || part == "case") {
             return Err(differs(part));
         }
