@@ -22,7 +22,7 @@ impl Desk {
     pub(crate) async fn turn(&self, cx: &Cx) -> Result<(), StoreError> {
         while timers::any_due(&mut cx.store().read().await?, cx.clock().now()).await? {
             // All that is left is in other hands.
-            if self.batch(cx).await? == 0 {
+            if Box::pin(self.batch(cx)).await? == 0 {
                 break;
             }
         }

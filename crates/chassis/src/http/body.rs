@@ -192,7 +192,7 @@ mod tests {
         let action = br#"{"type": "write_off", "product": "p", "location": "l", "quantity": 1}"#;
         assert!(parse_json::<Action>(action).is_ok());
         // What is kept as text, and what may hold anything, keeps its arrays.
-        assert!(parse_json::<Vec<Box<serde_json::value::RawValue>>>(b"[[1]]").is_ok());
+        assert!(parse_json::<Vec<Box<RawValue>>>(b"[[1]]").is_ok());
         assert_eq!(parse_json::<serde_json::Value>(b"[[1]]").unwrap(), serde_json::json!([[1]]));
     }
 

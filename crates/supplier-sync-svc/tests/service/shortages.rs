@@ -45,7 +45,9 @@ pub(crate) fn observed() -> String {
 }
 
 /// Product, where it is short since which minute, who holds some.
-fn told(page: &Value) -> Vec<(String, Vec<(String, String)>, Vec<String>)> {
+type Told = (String, Vec<(String, String)>, Vec<String>);
+
+fn told(page: &Value) -> Vec<Told> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let one = |item: &Value| {
         let short = item["short"].as_array().unwrap().iter().map(|one| (text(&one["location"]), text(&one["since"])));
