@@ -270,8 +270,7 @@ impl Desk {
         let kept: Vec<_> = state.decisions.iter().filter(|_| before != after).filter(stays).collect();
         let root = |said: &Decision| said.authority.as_ref().unwrap_or(&said.person).clone();
         if let Some(over) = kept.iter().find_map(|said| people.standing().short.get(&root(said))) {
-            let beyond = Beyond { over: over.clone(), could: Vec::new(), called_in: false };
-            return Ok(Err(Refused::BeyondAuthority(Box::new(beyond))));
+            return Ok(Err(Refused::ApprovalFallsShort(Box::new(over.clone()))));
         }
         for said in kept {
             let spent: Vec<_> = std::iter::once(&said.person).chain(&said.authority).collect();
