@@ -1,6 +1,6 @@
 //! A request is edited: judged anew by the policy in force, and what people said about it counts as the policy says.
 
-use chassis::prelude::{Cx, Tx};
+use chassis::prelude::{Cx, StoreError, Tx};
 use contracts::FieldError;
 use governance::{
     Actor, Command,
@@ -56,12 +56,15 @@ impl Desk {
             row: case.route.row.clone(),
             then: case.route.then.clone(),
             deadline: case.deadline,
-            changed,
+            changed: changed.clone(),
         };
         // Where no step wants the policy asked again, it keeps the version that judged it.
         let judged = request.state.judges_again(&edit.changed);
         let command = Command::Edit { by: by.clone(), edit, text: comment, version };
-        let Transition { state, happened } = match request.state.apply(&command, tx.now(), &self.directory.get()) {
+        let now = tx.now();
+        let people = self.people_looking(tx.conn(), &request, now).await?;
+        let approvers = request.state.approvers();
+        let Transition { state, happened } = match request.state.apply(&command, now, &people) {
             Ok(transition) => transition,
             Err(refused) => {
                 audit_refusal(tx, id, &command, &refused, how).await?;
@@ -76,6 +79,12 @@ impl Desk {
         revisions::replace(tx, (&before, revision), &request, &name_of(by)).await?;
         store::record(tx, &request, seen).await?;
         self.tell(tx, &request, &happened, how).await?;
+        let parts = serde_json::to_value(&changed).map_err(StoreError::from)?;
+        let parts: Vec<String> =
+            parts.as_array().into_iter().flatten().filter_map(|part| part.as_str()).map(str::to_owned).collect();
+        if let Some(suspicion) = self.patterns.edited_after(&request.id, &approvers, &parts) {
+            self.flag(tx, &request, &suspicion).await?;
+        }
         Ok(request)
     }
 }
