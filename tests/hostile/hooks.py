@@ -252,9 +252,9 @@ def before_call(ctx, case, kwargs):
         return
     if "id" in case.path_parameters:
         collection = case.path.split("/{id}")[0].replace("/operations", "/dead-letters")
-        if known := ids(collection):
+        if known := ids(collection, "approval_id" if collection.endswith("/overrides") else "id"):
             case.path_parameters["id"] = DICE.choice(known)
-    if label.endswith(("/decisions", "/approvers")):
+    if label.endswith(("/decisions", "/approvers", "/override")):
         # Asked by n8n, so that the caller, who is a person, may answer.
         case.path_parameters["id"] = asked(N8N)
     if label.endswith(("/comments", "/watchers")):

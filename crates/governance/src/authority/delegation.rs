@@ -155,17 +155,17 @@ impl Delegation {
     fn admit_own(&self, directory: &Directory) -> Result<(), NotDelegable> {
         let roles = directory.person(&self.delegator).map_or(&[][..], |person| &person.roles);
         let named = |own: Vec<String>| own.join(", ");
-        if let Some(locations) = roles.iter().map(|held| held.location.as_ref()).collect::<Option<Vec<_>>>() {
-            if self.scope.locations.iter().any(|location| !locations.contains(&location)) {
-                let own = named(locations.iter().map(ToString::to_string).collect());
-                return Err(NotDelegable::WiderThanOwn { field: "scope/locations", own });
-            }
+        if let Some(locations) = roles.iter().map(|held| held.location.as_ref()).collect::<Option<Vec<_>>>()
+            && self.scope.locations.iter().any(|location| !locations.contains(&location))
+        {
+            let own = named(locations.iter().map(ToString::to_string).collect());
+            return Err(NotDelegable::WiderThanOwn { field: "scope/locations", own });
         }
-        if let Some(regions) = roles.iter().map(|held| held.region.as_ref()).collect::<Option<Vec<_>>>() {
-            if self.scope.regions.iter().any(|region| !regions.contains(&region)) {
-                let own = named(regions.iter().map(ToString::to_string).collect());
-                return Err(NotDelegable::WiderThanOwn { field: "scope/regions", own });
-            }
+        if let Some(regions) = roles.iter().map(|held| held.region.as_ref()).collect::<Option<Vec<_>>>()
+            && self.scope.regions.iter().any(|region| !regions.contains(&region))
+        {
+            let own = named(regions.iter().map(ToString::to_string).collect());
+            return Err(NotDelegable::WiderThanOwn { field: "scope/regions", own });
         }
         Ok(())
     }
