@@ -16,12 +16,14 @@ keep() { # name; content from stdin, unless the file exists
 random() { openssl rand -hex 32; }
 secret() { cat "secrets/$1"; }
 
-for name in postgres_password scoring_db approvals_db supply_db notify_db n8n_db rabbitmq_password redis_password \
+for name in postgres_password scoring_db approvals_db supply_db notify_db scoring_owner_db approvals_owner_db \
+  supply_owner_db notify_owner_db n8n_db rabbitmq_password redis_password \
   session_secret link_secret callback_header odoo_hook_secret n8n_encryption_key n8n_webhook_header; do
   random | keep "$name"
 done
 for service in scoring approvals supply notify; do
   echo "postgres://$service:$(secret "${service}_db")@postgres:5432/steward" | keep "${service}_store_url"
+  echo "postgres://${service}_owner:$(secret "${service}_owner_db")@postgres:5432/steward" | keep "${service}_owner_url"
 done
 printf 'default_user = steward\ndefault_pass = %s\n' "$(secret rabbitmq_password)" | keep rabbitmq_user
 echo "amqp://steward:$(secret rabbitmq_password)@rabbitmq:5672/steward" | keep bus_url
@@ -29,6 +31,8 @@ echo "requirepass $(secret redis_password)" | keep redis_conf
 echo "redis://:$(secret redis_password)@redis:6379/0" | keep redis_url
 # Ed25519 in PKCS#8, which signs grants, and a secret as Standard Webhooks wants it.
 openssl genpkey -algorithm ed25519 2>/dev/null | keep grant_signing_key
+# What signs the checkpoints of the audit logs.
+openssl genpkey -algorithm ed25519 2>/dev/null | keep audit_signing_key
 for name in callback_secret n8n_events_secret; do echo "whsec_$(openssl rand -base64 32)" | keep "$name"; done
 # notifier-svc speaks to other hosts over TLS only, so the catcher needs a certificate, and notifier-svc what signed it.
 if [ ! -s secrets/mail_cert ]; then

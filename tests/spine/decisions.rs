@@ -91,6 +91,26 @@ fn a_rejection_leaves_odoo_alone_and_tells_the_store_why() -> Result<()> {
     })
 }
 
+/// n8n stays parked meanwhile: a question is not an end.
+#[test]
+fn a_question_holds_the_request_until_it_is_answered() -> Result<()> {
+    case(async |bed| {
+        bed.stock_falls_to("QUESTION", 10.0).await?;
+        let link = bed.link_to(Who::Olga, "QUESTION").await?;
+        ensure!(bed.press(&link, "send_back", "").await? == 422, "sent back without a question");
+        ensure!(bed.press(&link, "send_back", "Is the pallet split?").await? == 303, "the button does not work");
+        let approval = bed.approval_becomes("QUESTION", "sent_back").await?;
+        ensure!(approval["question"]["question"] == "Is the pallet split?", "it asks {}", approval["question"]);
+        ensure!(bed.press(&link, "approve", "").await? == 409, "approved before the answer");
+        let path = format!("/approvals/v1/approvals/{}/answers", approval["id"].as_str().unwrap_or("?"));
+        bed.api(Who::N8n).post(&path, &json!({"text": "It is not."})).await?.success()?;
+        ensure!(bed.transfers("QUESTION").await?.is_empty(), "an answer is no approval");
+        ensure!(bed.press(&link, "approve", "Then go").await? == 303, "the same link does not decide");
+        bed.approval_becomes("QUESTION", "approved").await?;
+        bed.transfer("QUESTION").await.map(drop)
+    })
+}
+
 #[test]
 fn a_routine_transfer_inside_the_region_asks_nobody() -> Result<()> {
     case(async |bed| {

@@ -7,10 +7,11 @@ use steward_e2e::bed::{Article, Bed, DONOR_ABROAD, DONOR_NEAR, Twist};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 /// Every case has articles of its own, so that cases do not meet.
-const ARTICLES: [Article; 12] = [
+const ARTICLES: [Article; 13] = [
     // So little that the store stays short.
     article("HAPPY", "Dairy", &[(DONOR_ABROAD, 60.0)]),
     article("REJECT", "Dairy", ABROAD),
+    article("QUESTION", "Dairy", ABROAD),
     article("ROUTINE", "Dairy", &[(DONOR_NEAR, 300.0)]),
     article("HASTY", "Hasty", ABROAD),
     article("CLICKS", "Dairy", ABROAD),

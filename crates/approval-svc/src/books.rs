@@ -11,7 +11,7 @@ use chassis::{
     reload::Reloaded,
 };
 use governance::{
-    Rulebook,
+    Policy, Rulebook,
     policy::{Document, InvalidRulebook},
 };
 
@@ -68,6 +68,13 @@ impl Books {
             (Err(error), Some(last)) if error.is_unavailable() => Ok(last.book),
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// The base policy as it was last looked at, without asking the store; the file's before the first look. For what
+    /// compares amounts beside a judgement, not for judging.
+    pub(crate) fn base_at_hand(&self) -> Policy {
+        let known = self.known().as_ref().map(|known| Arc::clone(&known.book));
+        known.map_or_else(|| self.file.get().policy.clone(), |book| book.base().clone())
     }
 
     /// What requests are judged by at this moment, and how often it has changed: what a change is built upon.
@@ -134,7 +141,7 @@ impl Books {
     }
 }
 
-fn base_of(document: Document) -> Option<governance::Policy> {
+fn base_of(document: Document) -> Option<Policy> {
     match document {
         Document::Policy(policy) => Some(policy),
         Document::Overlay(_) => None,

@@ -308,7 +308,8 @@ impl Desk {
             "title": case.title, "action": case.action, "facts_hash": case.facts_hash, "policy": case.route.policy, "overlay": case.route.overlay,
             "row": case.route.row, "passed_over": case.route.trace, "score": case.score.as_ref().map(|s| s.micros),
             // Nobody proved it; it can only have tightened the rules.
-            "on_behalf_of_asserted": request.state.requester.on_behalf_of,
+            "on_behalf_of_asserted": request.state.requester.on_behalf_of, "binds": binds(request)?,
+            "reference": request.reference,
         });
         tx.audit(&request.requested_by, "approval.requested", &subject(&request.id), details).await
     }
@@ -415,8 +416,10 @@ impl Desk {
 
     async fn tell_ended(&self, tx: &mut Tx, request: &Stored, ended: &Ended) -> Result<(), DeskError> {
         let (case, subject) = (&request.case, subject(&request.id));
-        let details =
-            json!({"how": ended.how, "by": ended.by, "comment": ended.comment, "facts_hash": case.facts_hash});
+        let details = json!({
+            "how": ended.how, "by": ended.by, "comment": ended.comment, "facts_hash": case.facts_hash,
+            "binds": binds(request)?,
+        });
         tx.audit(&ended_by(case, &ended.by), "approval.ended", &subject, details).await?;
         if let Some(grant) = &request.grant {
             let details = json!({
@@ -541,6 +544,12 @@ pub(crate) fn name_of(actor: &Actor) -> String {
         Actor::Service { key } => format!("key:{key}"),
         Actor::Steward => "steward".to_owned(),
     }
+}
+
+/// Hashes of the request as it is now, which its evidence is checked against.
+pub(crate) fn binds(request: &Stored) -> Result<serde_json::Value, StoreError> {
+    let (case, state) = (serde_json::to_value(&request.case)?, serde_json::to_value(&request.state)?);
+    Ok(governance::evidence::bindings(&case, &state, request.grant.as_ref().map(|grant| grant.token.as_str()))?)
 }
 
 pub(crate) fn subject(id: &str) -> String {

@@ -1,20 +1,29 @@
 //! What this service does when an event arrives.
 
 use chassis::prelude::{HandleError, Received, StoreError, Tx};
-use contracts::events::{AnswerRefused, ApprovalAnswered, GrantConsumed, Said};
+use contracts::events::{AnswerRefused, ApprovalAnswered, GrantConsumed, Said, TransferDrafted};
 use governance::{
     Command,
     request::{Refused, Verdict},
 };
 
 use crate::{
-    desk::{Desk, DeskError},
+    desk::{Desk, DeskError, subject},
     store,
 };
 
 /// A grant was used: what was approved is on its way.
 pub(crate) async fn used(tx: &mut Tx, event: Received<GrantConsumed>) -> Result<(), HandleError> {
     store::forget_unused(tx, &event.payload.grant_id).await?;
+    let details = serde_json::to_value(&event.payload).map_err(StoreError::from)?;
+    tx.audit("service:supply", "grant.consumed", &subject(&event.payload.approval_id), details).await?;
+    Ok(())
+}
+
+/// What was approved stands in Odoo.
+pub(crate) async fn drafted(tx: &mut Tx, event: Received<TransferDrafted>) -> Result<(), HandleError> {
+    let details = serde_json::to_value(&event.payload).map_err(StoreError::from)?;
+    tx.audit("service:supply", "transfer.drafted", &subject(&event.payload.approval_id), details).await?;
     Ok(())
 }
 

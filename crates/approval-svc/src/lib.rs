@@ -7,6 +7,7 @@ mod desk;
 mod effects;
 mod events;
 mod http;
+mod revocation;
 mod rules;
 mod settings;
 mod store;
@@ -15,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::prelude::*;
-use contracts::events::{ApprovalAnswered, GrantConsumed};
+use contracts::events::{ApprovalAnswered, GrantConsumed, TransferDrafted};
 use desk::Desk;
 use effects::callback::CallbackExecutor;
 pub use rules::{
@@ -42,7 +43,14 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
     let (timer, answers) = (Arc::clone(&desk), Arc::clone(&desk));
     let turns = web::Data::new(http::Turns::default());
     Ok(Service::new("approvals", "Approvals", "Asks the right people, in time, and turns their word into a grant.")
-        .migrations(chassis::migrations!("0101_requests", "0102_grants", "0103_policies", "0104_deciding", "0105_authority"))
+        .migrations(chassis::migrations!(
+            "0101_requests",
+            "0102_grants",
+            "0103_policies",
+            "0104_deciding",
+            "0105_authority",
+            "0106_revoked"
+        ))
         .routes(move |config: &mut ServiceConfig<'_>| {
             config.app_data(web::Data::from(Arc::clone(&desk))).app_data(turns.clone());
             http::routes(config);
@@ -53,6 +61,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
             let desk = Arc::clone(&answers);
             Box::pin(async move { events::answered(&desk, tx, event).await })
         })
+        .on::<TransferDrafted>(|_, tx, event| Box::pin(events::drafted(tx, event)))
         .job(Job::every("approvals.grants", Duration::from_secs(60), |cx, _| {
             Box::pin(async move { Ok(desk::tell_lapsed(cx).await?) })
         }))

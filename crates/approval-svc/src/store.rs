@@ -1,6 +1,8 @@
 //! All SQL of this service.
 
 pub(crate) mod authority;
+pub(crate) mod evidence;
+pub(crate) mod grants;
 pub(crate) mod overrides;
 pub(crate) mod policies;
 pub(crate) mod revisions;

@@ -3,7 +3,11 @@
 
 mod bed;
 mod deciding;
+#[path = "cases/evidence.rs"]
+mod evidence;
 mod policies;
+#[path = "cases/revocation.rs"]
+mod revocation;
 
 use bed::{Bed, Wish, cross_region, key, routine};
 use contracts::{

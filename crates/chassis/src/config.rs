@@ -10,6 +10,8 @@ use config::{Config, Environment, File, FileFormat, Source, Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 
+use crate::auth::Grantee;
+
 /// The documented defaults, as `steward` prints them.
 pub const DEFAULT_YAML: &str = include_str!("../default.yaml");
 
@@ -124,6 +126,100 @@ pub struct AuthSettings {
     pub session_secret_file: Option<SecretFile>,
     pub session_hours: u32,
     pub secure_cookie: bool,
+    pub issuers: Vec<IssuerSettings>,
+}
+
+/// Whose bearer tokens are believed, and what their claims mean here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerSettings {
+    pub issuer: String,
+    pub audience: String,
+    #[serde(default)]
+    pub jwks_url: Option<String>,
+    #[serde(default)]
+    pub jwks_file: Option<PathBuf>,
+    #[serde(default = "SignatureAlgorithm::all")]
+    pub algorithms: Vec<SignatureAlgorithm>,
+    #[serde(default = "IssuerSettings::leeway")]
+    pub leeway_seconds: u32,
+    #[serde(default = "IssuerSettings::person_claim")]
+    pub person_claim: String,
+    #[serde(default = "IssuerSettings::roles_claim")]
+    pub roles_claim: String,
+    #[serde(default)]
+    pub regions_claim: Option<String>,
+    #[serde(default)]
+    pub locations_claim: Option<String>,
+    pub roles: Vec<MappedRole>,
+}
+
+/// What one value of the roles claim gives.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappedRole {
+    pub claim: String,
+    pub grants: Vec<Grantee>,
+}
+
+/// Signatures that can be checked with a public key and are in use (RFC 7518, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum SignatureAlgorithm {
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    #[serde(rename = "ES256")]
+    Es256,
+    #[serde(rename = "RS256")]
+    Rs256,
+}
+
+impl SignatureAlgorithm {
+    fn all() -> Vec<Self> {
+        vec![Self::EdDsa, Self::Es256, Self::Rs256]
+    }
+
+    /// As in the `alg` of keys and tokens.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+
+    /// `None` for every other, so for `none` and for those with a shared secret.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::all().into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+impl IssuerSettings {
+    fn leeway() -> u32 {
+        30
+    }
+
+    fn person_claim() -> String {
+        "sub".to_owned()
+    }
+
+    fn roles_claim() -> String {
+        "roles".to_owned()
+    }
+
+    /// What is wrong with it, beginning with the key that is.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let sources = usize::from(self.jwks_url.is_some()) + usize::from(self.jwks_file.is_some());
+        let wrong = [
+            (self.issuer.is_empty(), ".issuer: must not be empty"),
+            (self.audience.is_empty(), ".audience: must not be empty, or tokens for others would open this"),
+            (sources != 1, ": has one of jwks_url and jwks_file"),
+            (self.algorithms.is_empty(), ".algorithms: must name one at least"),
+            (self.leeway_seconds > 300, ".leeway_seconds: must be 0 to 300"),
+        ];
+        wrong.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, why)| Err(why.to_owned()))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

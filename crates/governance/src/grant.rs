@@ -245,6 +245,24 @@ impl GrantVerifier {
     /// # Errors
     /// [`GrantRefused`], the first reason met.
     pub fn verify(&self, token: &str, audience: &str, now: Timestamp) -> Result<Grant, GrantRefused> {
+        let grant = self.read(token)?;
+        if grant.audience != audience {
+            return Err(GrantRefused::ForeignAudience { expected: audience.to_owned(), found: grant.audience });
+        }
+        if now >= grant.expires_at {
+            return Err(GrantRefused::Expired { at: grant.expires_at });
+        }
+        if grant.not_before.duration_since(now) > CLOCK_LEEWAY {
+            return Err(GrantRefused::NotYetValid { from: grant.not_before });
+        }
+        Ok(grant)
+    }
+
+    /// Checks key and signature alone: what was granted once, for whoever looks back.
+    ///
+    /// # Errors
+    /// [`GrantRefused`]: malformed, of an unknown key, or with a signature that does not match.
+    pub fn read(&self, token: &str) -> Result<Grant, GrantRefused> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| GrantRefused::Malformed)?;
         let kid = header.kid.ok_or(GrantRefused::Malformed)?;
         let Some(key) = self.keys.get(&kid) else { return Err(GrantRefused::UnknownKey { kid }) };
@@ -256,17 +274,7 @@ impl GrantVerifier {
             ErrorKind::InvalidSignature => GrantRefused::BadSignature,
             _ => GrantRefused::Malformed,
         })?;
-        let grant = grant.claims;
-        if grant.audience != audience {
-            return Err(GrantRefused::ForeignAudience { expected: audience.to_owned(), found: grant.audience });
-        }
-        if now >= grant.expires_at {
-            return Err(GrantRefused::Expired { at: grant.expires_at });
-        }
-        if grant.not_before.duration_since(now) > CLOCK_LEEWAY {
-            return Err(GrantRefused::NotYetValid { from: grant.not_before });
-        }
-        Ok(grant)
+        Ok(grant.claims)
     }
 }
 

@@ -5,13 +5,15 @@
 //!
 //! The way of a request through the modules: [`policy`] turns an action and its facts into a route; [`request`] walks
 //! the route with the people of the [`directory`], as far as their [`authority`] goes, whom a [`link`] lets in; an
-//! approval becomes a [`grant`], bound to the facts by [`drift`]; every step leaves a leaf of `contracts::audit`.
+//! approval becomes a [`grant`], bound to the facts by [`drift`]; every step leaves a leaf of `contracts::audit`, and all
+//! of them together are its [`evidence`].
 
 pub mod actor;
 pub mod authority;
 pub mod calendar;
 pub mod directory;
 pub mod drift;
+pub mod evidence;
 pub mod grant;
 pub mod kind;
 pub mod link;

@@ -1,5 +1,6 @@
 //! The operator's command line. Every command takes `--json`; errors say what to do next.
 
+mod audit;
 mod keys;
 mod models;
 mod remote;
@@ -40,6 +41,11 @@ enum Command {
     Models {
         #[command(subcommand)]
         verb: models::ModelVerb,
+    },
+    /// Check the evidence of a decision.
+    Audit {
+        #[command(subcommand)]
+        verb: audit::AuditVerb,
     },
     /// Make API keys for `auth.keys_file`.
     Keys {
@@ -103,8 +109,13 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(verdict) = error.downcast_ref::<audit::NotProved>() {
+                return ExitCode::from(verdict.exit_code);
+            }
             tell_error(&error);
-            ExitCode::from(if error.is::<chassis::ConfigError>() { 2 } else { 1 })
+            // What cannot be read has not been found broken.
+            let unusable = error.is::<chassis::ConfigError>() || error.is::<audit::Unreadable>();
+            ExitCode::from(if unusable { 2 } else { 1 })
         }
     }
 }
@@ -116,6 +127,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Status(remote) => remote::status(&remote).await,
         Command::Deadletters { verb, remote } => remote::dead_letters(&remote, verb).await,
         Command::Models { verb } => models::run(verb).await,
+        Command::Audit { verb } => audit::run(verb).await,
         Command::Keys { verb } => keys::run(verb),
         Command::Openapi { out } => write_documents(&out),
         Command::Config => {

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::{Service, prelude::*};
-use contracts::events::{AnswerRefused, ApprovalDecided, ApprovalReminded, ApprovalRequested};
+use contracts::events::{AnswerRefused, ApprovalDecided, ApprovalReminded, ApprovalRequested, GrantRevoked};
 
 use crate::{
     effects::{
@@ -54,12 +54,14 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         "0101_supply",
         "0102_told_beside_sales",
         "0103_shortages",
-        "0104_approval_todos"
+        "0104_approval_todos",
+        "0106_revoked"
     ))
     .routes(move |service: &mut ServiceConfig| {
         service.app_data(shared.clone());
         http::routes(service);
     })
+    .on::<GrantRevoked>(|_, tx, event| Box::pin(async move { Ok(store::forget_grant(tx, &event.payload).await?) }))
     .job(Job::every("supply.grant_keys", LOOK_FOR_KEYS, move |cx, lease| {
         let url = Arc::clone(&keys_url);
         Box::pin(async move { grant_keys::turn(cx, lease, &url).await })

@@ -77,6 +77,8 @@ pub(super) async fn audit_remark(
         "text": remark.text, "edited": remark.edited, "superseded": superseded, "via": how,
         "facts_hash": request.case.facts_hash, "revision": request.state.revision, "action": request.case.action,
         "policy": request.case.route.policy, "row": request.state.row,
+        // An edit makes it another case.
+        "binds": (remark.kind == RemarkKind::Edit).then(|| super::binds(request)).transpose()?,
     });
     tx.audit(&name_of(&remark.by), verb, &subject(&request.id), details).await
 }

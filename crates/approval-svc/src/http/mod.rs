@@ -3,6 +3,8 @@
 mod aside;
 mod decisions;
 mod delegations;
+mod evidence;
+mod grants;
 mod keys;
 mod limits;
 mod overrides;
@@ -73,6 +75,8 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
         .service(aside::answer_question)
         .service(aside::add_approver)
         .service(aside::add_watcher)
+        .service(evidence::get_evidence)
+        .service(grants::revoke_grant)
         .service(policy::get_policy)
         .service(policies::list_policies)
         .service(policies::list_policy_versions)

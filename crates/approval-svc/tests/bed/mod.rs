@@ -204,6 +204,14 @@ impl Bed {
         rows.iter().map(|row| (row.get("about"), serde_json::from_str(row.get("payload")).unwrap())).collect()
     }
 
+    /// The evidence of a request, byte for byte.
+    pub(crate) async fn evidence(&self, caller: &str, id: &str, query: &str) -> Vec<u8> {
+        let request = self.http(Method::GET, &format!("/v1/approvals/{id}/evidence{query}"));
+        let response = request.bearer_auth(token(caller)).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        response.bytes().await.unwrap().to_vec()
+    }
+
     /// Path of the link in the last message to this person.
     pub(crate) async fn link(&self, person: &str) -> String {
         let events = self.events().await.into_iter().rev();
@@ -297,6 +305,7 @@ fn settings(folder: &Path, wish: &Wish<'_>) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
     fs::write(folder.join("people.yaml"), format!("{PEOPLE}{}", wish.authority.unwrap_or_default())).unwrap();
     fs::write(folder.join("signing.der"), key(1).pkcs8_der()).unwrap();
+    fs::write(folder.join("audit.der"), key(2).pkcs8_der()).unwrap();
     fs::create_dir(folder.join("published")).unwrap();
     fs::write(folder.join("keys.yaml"), callers()).unwrap();
     let policy_file = wish.policy.map(|text| {
@@ -312,6 +321,7 @@ fn settings(folder: &Path, wish: &Wish<'_>) -> String {
         "http": {"workers": 2, "rate_limit_per_minute": 0},
         "store": {"data_dir": path("data"), "url": wish.store},
         "auth": {"keys_file": path("keys.yaml")},
+        "audit": {"signing_key_file": path("audit.der")},
         "outgoing": {"callback_allow": wish.callbacks.into_iter().collect::<Vec<_>>()},
         "approvals": {
             "directory_file": path("people.yaml"),

@@ -2,6 +2,7 @@
 //! valid credential that has one of the permission's roles it does not run.
 
 mod caller;
+mod issuer;
 mod keys;
 pub mod permissions;
 mod session;
@@ -18,13 +19,16 @@ pub use self::{
     keys::{InvalidKey, KeyEntry, KeyId, KeysFile, generate_key},
     session::SESSION_COOKIE,
 };
-use self::{keys::KeyRing, signed::Signer};
+use self::{issuer::Issuers, keys::KeyRing, signed::Signer};
 use crate::{
     clock::{Clock, Ids},
     config::{AuthSettings, ConfigError},
+    outgoing::Outgoing,
     shared::Shared,
 };
 
+/// How an API key begins; no JWT does.
+const API_KEY: &str = "stw_";
 /// Longest correlation id that a caller may pass on, in bytes.
 const MAX_CORRELATION: usize = 128;
 
@@ -103,7 +107,7 @@ impl Grantee {
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// Id of the API key, also behind a session.
+    /// Id of the API key, also behind a session; of who has a token instead, the person.
     pub id: String,
     pub roles: Vec<Grantee>,
     /// The person whose key or session it is; a program has none.
@@ -171,12 +175,28 @@ macro_rules! permission {
 pub enum Denied {
     #[error("no credential")]
     Missing,
-    #[error("not of the form stw_<id>_<secret>")]
+    #[error("neither of the form stw_<id>_<secret> nor a token of an issuer that is configured")]
     Malformed,
     #[error("no such key, or another secret")]
     Unknown,
     #[error("the key has expired")]
     Expired,
+    #[error("no issuer of tokens of that name is configured")]
+    Issuer,
+    #[error("the token's algorithm is not allowed, or not its key's")]
+    Algorithm,
+    #[error("the token's key is not one of its issuer's")]
+    TokenKey,
+    #[error("the token's signature does not match")]
+    Signature,
+    #[error("the token is for somebody else")]
+    Audience,
+    #[error("the token has expired, or never does")]
+    TokenExpired,
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    #[error("the token names no person that can be one here")]
+    Person,
     #[error("the session is not ours, or has ended")]
     Session,
     #[error("the sign-in link is not ours, has expired or was used")]
@@ -189,6 +209,7 @@ pub struct Auth(Arc<Inner>);
 
 struct Inner {
     keys: KeyRing,
+    issuers: Issuers,
     signer: Signer,
     clock: Clock,
     ids: Ids,
@@ -204,6 +225,7 @@ impl Auth {
         let ids = Ids::default();
         Ok(Self(Arc::new(Inner {
             keys: KeyRing::open(settings.keys_file.clone(), clock.clone())?,
+            issuers: Issuers::new(&settings.issuers, clock.clone())?,
             signer: Signer::new(settings.session_secret_file.clone(), &ids)?,
             clock,
             ids,
@@ -213,17 +235,25 @@ impl Auth {
         })))
     }
 
-    /// Who sends this request: an API key if there is one, else the console's session.
+    /// Lets the keys of issuers be fetched.
+    pub(crate) fn reach_out_with(&self, outgoing: Outgoing) {
+        self.0.issuers.reach_out_with(outgoing);
+    }
+
+    /// Fetches what is needed to tell who sends this request, if anything is.
+    pub(crate) async fn prepare(&self, request: &HttpRequest) {
+        if let Ok(Some(token)) = bearer(request)
+            && !token.starts_with(API_KEY)
+        {
+            self.0.issuers.learn(token).await;
+        }
+    }
+
+    /// Who sends this request: an API key or a bearer token if there is one, else the console's session.
     pub(crate) fn identify(&self, request: &HttpRequest) -> Result<Principal, Denied> {
-        let mut principal = match request.headers().get(header::AUTHORIZATION) {
-            Some(value) => {
-                let text = value.to_str().map_err(|_| Denied::Malformed)?;
-                let (scheme, credential) = text.split_once(' ').ok_or(Denied::Malformed)?;
-                if !scheme.eq_ignore_ascii_case("bearer") {
-                    return Err(Denied::Malformed);
-                }
-                self.0.keys.authenticate(credential.trim())?
-            }
+        let mut principal = match bearer(request)? {
+            Some(key) if key.starts_with(API_KEY) => self.0.keys.authenticate(key)?,
+            Some(token) => self.0.issuers.authenticate(token)?,
             None => self.session(request)?,
         };
         let correlation = request.headers().get("correlation-id").and_then(|value| value.to_str().ok());
@@ -234,5 +264,16 @@ impl Auth {
     }
 }
 
+/// The bearer credential, where the request brings one.
+fn bearer(request: &HttpRequest) -> Result<Option<&str>, Denied> {
+    let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Denied::Malformed)?;
+    let (scheme, credential) = text.split_once(' ').ok_or(Denied::Malformed)?;
+    let known = scheme.eq_ignore_ascii_case("bearer");
+    known.then(|| Some(credential.trim())).ok_or(Denied::Malformed)
+}
+
+#[cfg(test)]
+mod issuer_tests;
 #[cfg(test)]
 mod tests;

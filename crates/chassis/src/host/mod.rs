@@ -91,6 +91,7 @@ pub async fn start(services: Vec<Service>, settings: &Settings, options: HostOpt
     let auth = Auth::new(&settings.common.auth, clock.clone(), shared.clone())?;
     let metrics = Metrics::default();
     let outgoing = Outgoing::new(&settings.common.outgoing)?;
+    auth.reach_out_with(outgoing.clone());
     let mut contexts = BTreeMap::new();
     for service in &services {
         let store = open_store(service, settings, &clock).await?;
@@ -252,6 +253,9 @@ impl Running {
 
 /// The whole `main` of a service: settings, telemetry, start, wait for SIGTERM or Ctrl-C, drain.
 ///
+/// With the argument `migrate` it brings the tables up to date instead, as `store.owner_url` where that is set, and ends:
+/// so that the serving process need not hold the credential of the role that owns them.
+///
 /// Exit codes: 0 after a graceful end, 1 when it cannot start, 2 when the configuration is wrong.
 pub fn run_main(services: impl FnOnce(&Settings) -> Result<Vec<Service>, ConfigError>) -> ExitCode {
     // Two TLS providers may be compiled in; the first use panics unless one was chosen.
@@ -265,9 +269,19 @@ pub fn run_main(services: impl FnOnce(&Settings) -> Result<Vec<Service>, ConfigE
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     match runtime {
+        Ok(runtime) if std::env::args().nth(1).as_deref() == Some("migrate") => {
+            runtime.block_on(migrate(services, &settings)).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
+        }
         Ok(runtime) => runtime.block_on(run(services, &settings)),
         Err(error) => fail(&error, 1),
     }
+}
+
+async fn migrate(services: Vec<Service>, settings: &Settings) -> Result<(), HostError> {
+    for service in &services {
+        open_store(service, settings, &Clock::system()).await?.close().await;
+    }
+    Ok(())
 }
 
 async fn run(services: Vec<Service>, settings: &Settings) -> ExitCode {

@@ -121,6 +121,7 @@ impl Layers {
         request: ServiceRequest,
         next: Next<B>,
     ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+        self.auth.prepare(request.request()).await;
         let caller = self.auth.identify(request.request());
         let name = match &caller {
             Ok(principal) => principal.actor(),

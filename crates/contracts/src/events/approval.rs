@@ -149,6 +149,28 @@ impl EventPayload for ApprovalDecided {
     }
 }
 
+/// A grant was taken back: no executor accepts it from here on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct GrantRevoked {
+    pub grant_id: String,
+    pub approval_id: String,
+    /// `person:olga`, `key:n8n`.
+    pub revoked_by: String,
+    pub reason: String,
+    pub revoked_at: Timestamp,
+    /// When it would have run out by itself: an executor may forget it then.
+    pub expires_at: Timestamp,
+}
+
+impl EventPayload for GrantRevoked {
+    const TYPE: &'static str = "steward.grant.revoked.v1";
+    const SOURCE: &'static str = "/approvals";
+    const SUMMARY: &'static str = "A grant was taken back before anybody used it.";
+    fn subject(&self) -> String {
+        format!("approval:{}", self.approval_id)
+    }
+}
+
 /// An approval came to nothing: its grant ran out and nobody had used it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GrantLapsed {

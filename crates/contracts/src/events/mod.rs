@@ -11,7 +11,7 @@ mod supply;
 
 pub use approval::{
     AnswerRefused, ApprovalDecided, ApprovalOverridden, ApprovalReminded, ApprovalRequested, ApprovalSentBack,
-    ApprovalSuspected, AskedPerson, DecidedBy, GrantLapsed, Outcome, OverrideUnreviewed,
+    ApprovalSuspected, AskedPerson, DecidedBy, GrantLapsed, GrantRevoked, Outcome, OverrideUnreviewed,
 };
 pub use notify::{ExceptionOpened, ExceptionResolved, MessageFailed, MessageSent};
 pub use platform::DeadLettered;
@@ -77,6 +77,7 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         entry::<ApprovalOverridden>(),
         entry::<OverrideUnreviewed>(),
         entry::<AnswerRefused>(),
+        entry::<GrantRevoked>(),
         entry::<MessageSent>(),
         entry::<MessageFailed>(),
         entry::<ExceptionOpened>(),

@@ -101,7 +101,7 @@ pub(crate) async fn keep(
     sqlx::query(
         "INSERT INTO recommendations (id, model, product, location, score, action, quantity, facts_hash, answer, \
          made_by, made_at, valid_until, forecast, forecast_followed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULLIF($13, -1.0), NULLIF($14, -1.0))",
     )
     .bind(id.as_str())
     .bind(made.model.as_str())
@@ -115,8 +115,9 @@ pub(crate) async fn keep(
     .bind(actor)
     .bind(micros(tx.now()))
     .bind(micros(recommended.valid_until))
-    .bind(recommended.forecast.map(|(untouched, _)| untouched))
-    .bind(recommended.forecast.map(|(_, followed)| followed))
+    // Probabilities. An absent float of 64 bits reaches PostgreSQL as one of 32, which spoils the prepared statement.
+    .bind(recommended.forecast.map_or(-1.0, |(untouched, _)| untouched))
+    .bind(recommended.forecast.map_or(-1.0, |(_, followed)| followed))
     .execute(tx.conn())
     .await?;
     let details = json!({

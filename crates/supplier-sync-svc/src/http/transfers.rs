@@ -155,6 +155,10 @@ async fn accept(
             Problem::new("grant-used", 409, "The grant has been used")
                 .detail(format!("operation {operation} used it; ask for another approval to do it again")),
         )),
+        Consumption::Revoked(reason) => Err(ApiError::problem(
+            Problem::new("grant-revoked", 403, "The grant was taken back")
+                .detail(format!("{reason}; ask for another approval if it is still needed")),
+        )),
     }
 }
 

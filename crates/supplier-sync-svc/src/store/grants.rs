@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chassis::store::{Store, StoreError, Tx, instant, micros};
-use contracts::events::GrantConsumed;
+use contracts::events::{GrantConsumed, GrantRevoked};
 use governance::{
     Grant,
     grant::{Jwk, Jwks},
@@ -14,12 +14,34 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// However many unknown keys are presented, approval-svc is asked at most this often for them.
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
 
+/// Revocations outlive their grants by so much.
+const KEEP_REVOKED: Duration = Duration::from_secs(24 * 3600);
+
 /// Whether a grant could be used up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Consumption {
     Consumed,
     /// It was, by that operation.
     UsedBy(String),
+    /// It was taken back, for that reason.
+    Revoked(String),
+}
+
+/// Remembers that a grant was taken back, for as long as it could be presented.
+pub(crate) async fn forget_grant(tx: &mut Tx, revoked: &GrantRevoked) -> Result<(), StoreError> {
+    let insert = "INSERT INTO revoked_grants (grant_id, reason, revoked_by, expires_at) VALUES ($1, $2, $3, $4) \
+                  ON CONFLICT DO NOTHING";
+    sqlx::query(insert)
+        .bind(revoked.grant_id.as_str())
+        .bind(revoked.reason.as_str())
+        .bind(revoked.revoked_by.as_str())
+        .bind(micros(revoked.expires_at))
+        .execute(tx.conn())
+        .await?;
+    // Expiry refuses the older ones; the margin is for executors whose clocks differ.
+    let gone = micros(tx.now() - KEEP_REVOKED);
+    sqlx::query("DELETE FROM revoked_grants WHERE expires_at < $1").bind(gone).execute(tx.conn()).await?;
+    Ok(())
 }
 
 /// The keys as last published.
@@ -94,6 +116,13 @@ pub(crate) async fn consume_grant(
     operation_id: &str,
 ) -> Result<Consumption, StoreError> {
     let now = tx.now();
+    let revoked: Option<(String,)> = sqlx::query_as("SELECT reason FROM revoked_grants WHERE grant_id = $1")
+        .bind(grant.grant_id.as_str())
+        .fetch_optional(tx.conn())
+        .await?;
+    if let Some((reason,)) = revoked {
+        return Ok(Consumption::Revoked(reason));
+    }
     let inserted = sqlx::query(
         "INSERT INTO grants_used (grant_id, approval_id, operation_id, consumed_by, consumed_at) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",

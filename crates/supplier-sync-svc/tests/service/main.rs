@@ -7,6 +7,7 @@ mod bed;
 mod facts;
 mod inbound;
 mod postgres;
+mod revoked;
 mod scope;
 mod shortages;
 mod stock;
