@@ -347,7 +347,6 @@ impl Desk {
         for earlier in &chain.named {
             book::relate(tx, &request.id, earlier).await?;
         }
-        let limits = self.thresholds(request);
         let rules = self.patterns;
         for requester in requester_names(&request.state.requester) {
             let past = past_of(request, requester, tx.now());
@@ -358,6 +357,10 @@ impl Desk {
             }
             let since = book::back(tx.now(), rules.longest().seconds());
             let earlier = book::past_of(tx.conn(), &past.requester, &past.id, since).await?;
+            if earlier.is_empty() {
+                continue;
+            }
+            let limits = self.thresholds(request);
             for suspicion in governance::authority::suspicions(&past, &earlier, &limits, &rules) {
                 self.flag(tx, request, &suspicion).await?;
             }
