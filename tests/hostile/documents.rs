@@ -111,6 +111,8 @@ async fn enough_got_through(fortress: &Fortress, tally: &Tally) -> Result<()> {
         through += good;
         let hopeless = NOTHING_TO_SHOW.iter().any(|(prefix, _)| operation.contains(prefix))
             && (operation.contains("/dead-letters/{id}") || operation.contains("/operations/{id}"));
+        // Somebody else than who overrode reviews, and the laptop has one person's key.
+        let hopeless = hopeless || operation.ends_with("/overrides/{id}/review");
         if good == 0 && !hopeless {
             never.push(format!("{operation}: {statuses:?}"));
         }

@@ -146,6 +146,13 @@ def furnish():
         assert answer.status_code == 201, answer.text
 
 
+def delegation():
+    """For a moment, in the far future: what others decide meanwhile stays as it is."""
+    start = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=DICE.randint(100, 3000))
+    until = start + datetime.timedelta(seconds=1)
+    return {"delegate": "colleague", "starts_at": start.isoformat(), "ends_at": until.isoformat()}
+
+
 def message():
     data = {"product": "Oats", "from": NEAR, "to": STORE, "quantity": 6, "odoo_name": "WH/INT/1", "projected_available": 9}
     to = {"role": "warehouse", "location": DICE.choice([NEAR, ABROAD])}
@@ -206,6 +213,9 @@ BODIES = {
     "POST /approvals/v1/policies/{id}/versions/{version}/activate": lambda: {"reason": "as good as the one before"},
     "POST /approvals/v1/policies/{id}/preview": lambda: {"request": approval(), "version": policy_version()},
     "POST /approvals/v1/policy-simulations": lambda: {"policy": POLICY, "draft": policy()},
+    "POST /approvals/v1/delegations": delegation,
+    "POST /approvals/v1/approvals/{id}/override": lambda: {"reason": "The truck leaves now.", "ticket": fresh("INC")},
+    "POST /approvals/v1/overrides/{id}/review": lambda: {"verdict": "justified", "comment": "It did leave."},
     "POST /approvals/decide/{token}": lambda: {"decision": "approve", "comment": "hm"},
     "POST /scoring/v1/replenishment/score": lambda: {"facts": facts()},
     "POST /scoring/v1/replenishment/batch": lambda: {"items": [{"facts": facts()}]},
@@ -242,9 +252,9 @@ def before_call(ctx, case, kwargs):
         return
     if "id" in case.path_parameters:
         collection = case.path.split("/{id}")[0].replace("/operations", "/dead-letters")
-        if known := ids(collection):
+        if known := ids(collection, "approval_id" if collection.endswith("/overrides") else "id"):
             case.path_parameters["id"] = DICE.choice(known)
-    if label.endswith(("/decisions", "/approvers")):
+    if label.endswith(("/decisions", "/approvers", "/override")):
         # Asked by n8n, so that the caller, who is a person, may answer.
         case.path_parameters["id"] = asked(N8N)
     if label.endswith(("/comments", "/watchers")):

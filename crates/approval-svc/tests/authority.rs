@@ -41,6 +41,7 @@ on_both_stores! {
     a_delegate_decides_in_the_delegator_s_right_until_it_ends
     duties_stay_apart_through_delegation_and_along_a_chain
     what_looks_wrong_is_flagged_once_with_its_evidence
+    an_edit_leaves_no_approval_standing_for_more_than_its_giver_may
     an_override_is_told_reviewed_and_lowers_the_cap_while_its_review_is_overdue
 }
 
@@ -164,8 +165,7 @@ async fn a_delegate_decides_in_the_delegator_s_right_until_it_ends(store: Option
     });
     let lent = bed.post("olga", "/v1/delegations", Some("d"), &window).await;
     assert_eq!(lent.status, 201, "{}", lent.body);
-    let again = bed.post("olga", "/v1/delegations", Some("d"), &window).await;
-    assert_eq!(lent.body, again.body);
+    assert_eq!(lent.body, bed.post("olga", "/v1/delegations", Some("d"), &window).await.body);
     for (change, pointer) in [
         (json!({"delegate": "olga"}), "/delegate"),
         (json!({"delegate": "nobody"}), "/delegate"),
@@ -313,6 +313,40 @@ limits: [{name: purchases, role: store_manager, scope: {types: [purchase]}, per_
     more["action"]["quantity"] = json!(30.0);
     asked_by(&bed, "olga", "more", &more).await;
     assert_eq!(suspected(&bed).await[2]["pattern"], "approve_then_edit");
+    bed.stop().await;
+}
+
+/// Two approve, and an edit of the quantity keeps what was said while the same steps are asked.
+const KEEPS: &str = "
+policy: keeps
+version: 1
+grant_valid_for: 1h
+rows:
+  - name: both
+    then:
+      steps: [{ask: {role: regional_ops}, quorum: 2, decide_within: 4h, on_edit: {quantity: re_evaluate, facts: none}}]
+";
+
+async fn an_edit_leaves_no_approval_standing_for_more_than_its_giver_may(store: Option<&str>) {
+    let bed = Bed::with(&Wish { store, authority: Some(TIGHT), policy: Some(KEEPS), ..Wish::default() }).await;
+    let asked = asked_by(&bed, "mia", "a", &cross_region()).await;
+    assert_eq!(bed.decide("olga", id(&asked), approve()).await.status, 200);
+    let edit = async |quantity: f64| {
+        let mut request = cross_region();
+        request["action"]["quantity"] = json!(quantity);
+        bed.put("mia", &format!("/v1/approvals/{}", id(&asked)), None, &json!({"request": request})).await
+    };
+    let refused = edit(60.0).await;
+    assert_eq!((refused.status, refused.problem()), (409, "approval-falls-short"), "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("at most 200.00 EUR"), "{}", refused.body);
+    assert_eq!(suspected(&bed).await, [] as [Value; 0], "what is refused leaves nothing");
+    let edited = edit(30.0).await;
+    assert_eq!(edited.status, 200, "{}", edited.body);
+    assert_eq!(edited.body["steps"][0]["decisions"].as_array().unwrap().len(), 1);
+    assert_eq!(suspected(&bed).await[0]["pattern"], "approve_then_edit");
+    let left = bed.get("olga", "/v1/limits").await;
+    assert_eq!(left.body["limits"][0]["used"]["spent"]["minor"], 12000 + 15000, "each counts as what it was");
+    assert_eq!(bed.decide("sven", id(&asked), approve()).await.body["status"], "approved");
     bed.stop().await;
 }
 

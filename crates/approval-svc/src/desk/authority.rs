@@ -270,8 +270,7 @@ impl Desk {
         let kept: Vec<_> = state.decisions.iter().filter(|_| before != after).filter(stays).collect();
         let root = |said: &Decision| said.authority.as_ref().unwrap_or(&said.person).clone();
         if let Some(over) = kept.iter().find_map(|said| people.standing().short.get(&root(said))) {
-            let beyond = Beyond { over: over.clone(), could: Vec::new(), called_in: false };
-            return Ok(Err(Refused::BeyondAuthority(Box::new(beyond))));
+            return Ok(Err(Refused::ApprovalFallsShort(Box::new(over.clone()))));
         }
         for said in kept {
             let spent: Vec<_> = std::iter::once(&said.person).chain(&said.authority).collect();
@@ -348,7 +347,6 @@ impl Desk {
         for earlier in &chain.named {
             book::relate(tx, &request.id, earlier).await?;
         }
-        let limits = self.thresholds(request);
         let rules = self.patterns;
         for requester in requester_names(&request.state.requester) {
             let past = past_of(request, requester, tx.now());
@@ -359,6 +357,10 @@ impl Desk {
             }
             let since = book::back(tx.now(), rules.longest().seconds());
             let earlier = book::past_of(tx.conn(), &past.requester, &past.id, since).await?;
+            if earlier.is_empty() {
+                continue;
+            }
+            let limits = self.thresholds(request);
             for suspicion in governance::authority::suspicions(&past, &earlier, &limits, &rules) {
                 self.flag(tx, request, &suspicion).await?;
             }

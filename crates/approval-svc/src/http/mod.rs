@@ -192,6 +192,7 @@ fn status_of(refused: &Refused) -> (u16, &'static str) {
         Refused::ActsForRequester { .. } => (403, "Who acts for the requester cannot approve"),
         Refused::AskedForRelated { .. } => (403, "Who asked for a related document cannot approve"),
         Refused::ApprovedRelated { .. } => (403, "Who approved a related document cannot ask"),
+        Refused::ApprovalFallsShort(_) => (409, "An approval does not reach for that"),
         Refused::BeyondAuthority(_) => (403, "That is beyond your authority"),
         Refused::ApprovedEarlierStep { .. } => (403, "This step needs somebody else"),
         Refused::NotTheRequester => (403, "Only who asked may do this"),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, Requester, Site,
-    authority::Beyond,
+    authority::{Beyond, OverLimit},
     policy::{Edited, Step, Then},
 };
 
@@ -348,6 +348,9 @@ pub enum Refused {
     /// The policy asks this person, and their limits do not reach.
     #[error(transparent)]
     BeyondAuthority(Box<Beyond>),
+    /// An edit would leave an approval standing for more than its giver may approve.
+    #[error("an approval that stays would not reach for what it is edited to: {0}")]
+    ApprovalFallsShort(Box<OverLimit>),
     #[error("{person} approved an earlier step; this one needs somebody else")]
     ApprovedEarlierStep { person: PersonId },
     /// A second click: answer it with the first decision.
@@ -394,6 +397,7 @@ impl Refused {
             Self::AskedForRelated { .. } => "asked-for-related",
             Self::ApprovedRelated { .. } => "approved-related",
             Self::BeyondAuthority(_) => "beyond-authority",
+            Self::ApprovalFallsShort(_) => "approval-falls-short",
             Self::ApprovedEarlierStep { .. } => "approved-earlier-step",
             Self::AlreadyDecided(_) => "already-decided",
             Self::OtherStep { .. } => "other-step",
