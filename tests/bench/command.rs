@@ -78,6 +78,17 @@ async fn drive(
 /// A transfer of little value inside a region, which the shipped policy grants at once: policy, request, audit, a
 /// signed grant and its event in one transaction.
 fn routine() -> Result<Value> {
+    transfer("store-2")
+}
+
+/// A transfer out of another region, about which a person is asked.
+pub(crate) fn across_regions() -> Result<Value> {
+    transfer("store-7")
+}
+
+fn transfer(from: &str) -> Result<Value> {
+    let stock = json!({"on_hand": 60.0, "observed_at": "2026-11-23T07:58:00Z"});
+    let donor = |location: &str, region: &str| json!({"location": location, "region": region, "daily_demand": 1.0, "transfer_days": 1.0, "stock": stock});
     let facts = json!({
         "product": "SKU-1", "location": "store-1", "as_of": "2026-11-23T07:59:00Z",
         "item": {"name": "Coffee 500 g", "unit_cost": {"minor": 500, "currency": "EUR"}},
@@ -85,11 +96,10 @@ fn routine() -> Result<Value> {
         "stock": {"on_hand": 4.0, "reserved": 1.0, "observed_at": "2026-11-23T07:58:00Z"},
         "demand": {"first_day": "2026-11-19", "units": [3.0, 2.0, 0.0, 5.0]},
         "lead_time": {"seen_days": [6.0, 7.0]},
-        "donors": [{"location": "store-2", "region": "north", "daily_demand": 1.0, "transfer_days": 1.0,
-            "stock": {"on_hand": 60.0, "observed_at": "2026-11-23T07:58:00Z"}}],
+        "donors": [donor("store-2", "north"), donor("store-7", "south")],
     });
     let facts = serde_json::from_value::<Facts>(facts)?.seal()?;
-    let action = json!({"type": "transfer", "product": "SKU-1", "from": "store-2", "to": "store-1", "quantity": 24.0});
+    let action = json!({"type": "transfer", "product": "SKU-1", "from": from, "to": "store-1", "quantity": 24.0});
     Ok(json!({"title": "Coffee for Store 1", "action": action, "facts": facts}))
 }
 

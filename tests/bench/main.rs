@@ -22,6 +22,7 @@ mod public;
 mod python;
 mod report;
 mod rounds;
+mod timers;
 
 use std::{path::Path, process::ExitCode, time::Instant};
 
@@ -30,8 +31,8 @@ use testkit::{Tool, all_installed};
 
 use crate::report::Line;
 
-const MEASURES: [&str; 10] =
-    ["generator", "path", "command", "hook", "ndjson", "laptop", "python", "public", "stream-10g", FAULTS];
+const MEASURES: [&str; 11] =
+    ["generator", "path", "command", "timers", "hook", "ndjson", "laptop", "python", "public", "stream-10g", FAULTS];
 /// Only when asked for by name: they take long, or install Python's libraries first.
 const ON_REQUEST: [&str; 4] = ["python", "public", "stream-10g", FAULTS];
 const FAULTS: &str = "faults";
@@ -104,6 +105,7 @@ async fn bench(only: Vec<String>) -> Result<()> {
             "generator" => generator::measure(&mut report).await,
             "path" => path::measure(&mut report).await,
             "command" => command::measure(&mut report).await,
+            "timers" => timers::measure(&mut report).await,
             "hook" => hook::measure(&mut report).await,
             "ndjson" => ndjson::measure(&mut report).await,
             "laptop" => laptop::measure(&mut report).await,

@@ -17,3 +17,6 @@ ALTER TABLE requests ADD COLUMN callbacks TEXT NOT NULL DEFAULT '[]';
 -- postgres: UPDATE requests SET callbacks = c.urls FROM (SELECT request_id, json_agg(url ORDER BY url)::text AS urls FROM callbacks GROUP BY request_id) c WHERE c.request_id = requests.id;
 -- sqlite: UPDATE requests SET callbacks = (SELECT json_group_array(url) FROM callbacks WHERE request_id = requests.id) WHERE id IN (SELECT request_id FROM callbacks);
 DROP TABLE callbacks;
+
+-- A request with its facts is a few kilobytes. Kept whole in its page, it is not compressed and cut up at each decision.
+-- postgres: ALTER TABLE requests SET (toast_tuple_target = 8160, fillfactor = 60);

@@ -1,10 +1,6 @@
 //! Steps that run together, quorums of different roles, questions, edits, further approvers, and time.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "clippy excuses the tests themselves, but not what they share"
-)]
+#![expect(clippy::unwrap_used, reason = "clippy excuses the tests themselves, but not what they share")]
 
 use contracts::PersonId;
 use governance::{

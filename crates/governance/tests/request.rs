@@ -160,9 +160,9 @@ fn a_second_click_gets_the_first_answer_even_when_all_is_over() {
         superseded_at: None,
     };
     let reject = say("olga", Verdict::Reject);
-    assert_eq!(one.apply(&reject, after(9), &people()), Err(Refused::AlreadyDecided(first.clone())));
+    assert_eq!(one.apply(&reject, after(9), &people()), Err(Refused::AlreadyDecided(Box::new(first.clone()))));
     let done = approve(&one, "omar").unwrap().state;
-    assert_eq!(done.apply(&reject, after(9), &people()), Err(Refused::AlreadyDecided(first)));
+    assert_eq!(done.apply(&reject, after(9), &people()), Err(Refused::AlreadyDecided(Box::new(first))));
     assert_eq!(approve(&done, "mia"), Err(Refused::Over(done.ended().unwrap().clone())));
 }
 

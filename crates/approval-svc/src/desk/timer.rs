@@ -37,7 +37,7 @@ impl Desk {
         let ids: Vec<String> = due.iter().map(|request| request.id.clone()).collect();
         for request in due {
             tx.turn_to(request.thread.clone());
-            match self.carry_out_on(&mut tx, request, &Command::Tick, "timer").await {
+            match Box::pin(self.carry_out_on(&mut tx, request, &Command::Tick, "timer")).await {
                 Ok(_) => {}
                 Err(DeskError::Store(error)) if error.is_unavailable() => return Err(error),
                 Err(_) => {
@@ -57,7 +57,7 @@ impl Desk {
             let Some(request) = store::lock(&mut tx, id).await? else { continue };
             let Stored { thread, .. } = &request;
             tx.turn_to(thread.clone());
-            match self.carry_out_on(&mut tx, request, &Command::Tick, "timer").await {
+            match Box::pin(self.carry_out_on(&mut tx, request, &Command::Tick, "timer")).await {
                 Ok(_) => tx.commit().await?,
                 Err(DeskError::Store(error)) if error.is_unavailable() => return Err(error),
                 Err(error) => {

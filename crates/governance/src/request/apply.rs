@@ -164,7 +164,7 @@ impl State {
         let said = shown().find_map(|waiting| self.word_of(person, waiting.step));
         match (self.standing(person, waiting, directory), said) {
             (Ok(_), _) => {}
-            (Err(_), Some(first)) => return Err(Refused::AlreadyDecided(first.clone())),
+            (Err(_), Some(first)) => return Err(Refused::AlreadyDecided(Box::new(first.clone()))),
             (Err(refused), None) => return Err(refused),
         }
         if let Some(seen) = version.filter(|seen| *seen != self.version) {
@@ -185,7 +185,7 @@ impl State {
             step.map_or_else(|| self.open_steps().is_empty() || open(), |step| step == said.step)
         };
         if let Some(first) = self.words().filter(|said| said.involves(person)).find(here) {
-            return Refused::AlreadyDecided(first.clone());
+            return Refused::AlreadyDecided(Box::new(first.clone()));
         }
         match &self.phase {
             Phase::Ended(ended) => Refused::Over(ended.clone()),
@@ -274,7 +274,7 @@ impl State {
         // One standing counts once in a step, through whosever hands.
         let spent = |said: &&Decision| said.step == waiting.step && said.person != *actor && said.involves(root);
         match self.words().find(spent) {
-            Some(first) => Err(Refused::AlreadyDecided(first.clone())),
+            Some(first) => Err(Refused::AlreadyDecided(Box::new(first.clone()))),
             None => Ok(()),
         }
     }

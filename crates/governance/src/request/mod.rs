@@ -352,7 +352,7 @@ pub enum Refused {
     ApprovedEarlierStep { person: PersonId },
     /// A second click: answer it with the first decision.
     #[error("{} has already decided: {:?} at {}", .0.person, .0.verdict, .0.at)]
-    AlreadyDecided(Decision),
+    AlreadyDecided(Box<Decision>),
     #[error("step {step} is not open; open is step {open}")]
     OtherStep { step: u32, open: u32 },
     #[error("the request has changed since: it is at version {current}, not {seen}")]
