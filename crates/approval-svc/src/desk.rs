@@ -393,7 +393,11 @@ impl Desk {
         let verb = if escalated { "approval.escalated" } else { "approval.reminded" };
         let details = json!({"step": step, "people": people, "decide_by": decide_by});
         tx.audit("steward", verb, &subject(&request.id), details).await?;
-        store::add_asked(tx, &request.id, people).await?;
+        // Who is reminded was told before, but for those who came into the role since.
+        let open = request.state.open_steps().iter().find(|waiting| waiting.step == step);
+        let told = |id: &&PersonId| !escalated && open.is_some_and(|waiting| waiting.asked.contains(id));
+        let new: Vec<PersonId> = people.iter().filter(|id| !told(id)).cloned().collect();
+        store::add_asked(tx, &request.id, &new).await?;
         if over || people.is_empty() {
             return Ok(());
         }
