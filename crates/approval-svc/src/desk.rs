@@ -9,6 +9,7 @@ mod timer;
 
 use std::sync::Arc;
 
+use aside::in_time;
 use chassis::{
     prelude::{ConfigError, Cx, NewEffect, Settings, StoreError, Timestamp, Tx},
     reload::Reloaded,
@@ -493,10 +494,6 @@ impl Desk {
         });
         asked.collect()
     }
-}
-
-fn in_time(at: Timestamp, more: SignedDuration) -> Timestamp {
-    at.checked_add(more).unwrap_or(Timestamp::MAX)
 }
 
 /// As the settings promise: where nothing is said, the address that is listened on.
