@@ -23,7 +23,7 @@ const ARMED: i64 = 100_000;
 /// Due while it is measured; the others wait for later, in the same index.
 const DUE: i64 = 20_000;
 /// Between the copying and the first timer that is due.
-const HEAD_START: Duration = Duration::from_secs(20);
+const HEAD_START: Duration = Duration::from_secs(60);
 const WITHIN: Duration = Duration::from_secs(60);
 /// Who decides: without anybody the request would not wait.
 const PEOPLE: &str = "people: [{id: olga, name: Olga, roles: [{role: regional_ops}]}]";

@@ -9,13 +9,14 @@ mod timer;
 
 use std::sync::Arc;
 
+use aside::in_time;
 use chassis::{
     prelude::{ConfigError, Cx, NewEffect, Settings, StoreError, Timestamp, Tx},
     reload::Reloaded,
 };
 use contracts::{
     FieldError, PersonId,
-    events::{ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy, GrantLapsed},
+    events::{ApprovalDecided, ApprovalReminded, ApprovalRequested, AskedPerson, DecidedBy},
 };
 use governance::{
     Actor, Command, Directory, Requester, State,
@@ -28,6 +29,7 @@ use governance::{
 use jiff::SignedDuration;
 pub(crate) use overrides::{Breaking, ReviewRefused, tell_unreviewed};
 use serde_json::json;
+pub(crate) use timer::tell_lapsed;
 
 use crate::{
     books::Books,
@@ -38,7 +40,7 @@ use crate::{
         view::Status,
     },
     settings::{ApprovalSettings, GrantKeys, LinkKeys},
-    store::{self, IssuedGrant, Lapsed, Stored, policies},
+    store::{self, IssuedGrant, Stored, policies},
 };
 
 /// A link still shows how the matter ended after the step's time is over.
@@ -47,10 +49,6 @@ const LINK_OUTLIVES_STEP: SignedDuration = SignedDuration::from_hours(24);
 const WATCHERS_LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Most addresses of one request: each is an execution of the caller's that waits for the same decision.
 const MAX_CALLBACKS: usize = 50;
-/// The news that a grant was used in its last minute may still be under way.
-const NEWS_TRAVEL: SignedDuration = SignedDuration::from_mins(15);
-/// Lapsed grants told in one turn of their job.
-const TURN: u32 = 200;
 
 /// Everything a decision is made with.
 pub(crate) struct Desk {
@@ -496,30 +494,6 @@ impl Desk {
         });
         asked.collect()
     }
-}
-
-/// One turn of the job that tells which approvals came to nothing.
-///
-/// # Errors
-/// When the store fails; what was told by then stays told.
-pub(crate) async fn tell_lapsed(cx: &Cx) -> Result<(), StoreError> {
-    let before = cx.clock().now().checked_sub(NEWS_TRAVEL).unwrap_or(Timestamp::MIN);
-    let lapsed = store::lapsed(&mut cx.store().read().await?, before, TURN).await?;
-    for Lapsed { grant_id, expired_at, request } in lapsed {
-        let mut tx = cx.store().begin_in(request.thread).await?;
-        if store::forget_unused(&mut tx, &grant_id).await? {
-            let details = json!({"grant_id": grant_id, "expired_at": expired_at});
-            tx.audit("steward", "grant.lapsed", &subject(&request.id), details).await?;
-            let Case { title, action, .. } = request.case;
-            tx.emit(&GrantLapsed { grant_id, approval_id: request.id, title, action, expired_at }).await?;
-        }
-        tx.commit().await?;
-    }
-    Ok(())
-}
-
-fn in_time(at: Timestamp, more: SignedDuration) -> Timestamp {
-    at.checked_add(more).unwrap_or(Timestamp::MAX)
 }
 
 /// As the settings promise: where nothing is said, the address that is listened on.

@@ -17,17 +17,18 @@ use serde_json::{Value, json};
 const START: Timestamp = Timestamp::constant(1_795_431_960, 0);
 /// More than any of the routes below has; a larger one needs another kind of test.
 const MOST_STATES: usize = 60_000;
-const PEOPLE: [&str; 4] = ["ann", "ben", "cat", "dan"];
+const PEOPLE: [&str; 5] = ["ann", "ben", "cat", "dan", "eve"];
 
 fn id(name: &str) -> PersonId {
     PersonId::new(name).unwrap()
 }
 
-/// ann and ben hold a, cat holds b, dan both; ann asks for herself.
+/// ann, ben and eve hold a, cat holds b, dan both; ann asks for herself.
 fn people() -> Directory {
     Directory::parse(
         "people: [{id: ann, name: A, roles: [{role: a}]}, {id: ben, name: B, roles: [{role: a}]},
-         {id: cat, name: C, roles: [{role: b}]}, {id: dan, name: D, roles: [{role: a}, {role: b}]}]",
+         {id: cat, name: C, roles: [{role: b}]}, {id: dan, name: D, roles: [{role: a}, {role: b}]},
+         {id: eve, name: E, roles: [{role: a}]}]",
     )
     .unwrap()
 }

@@ -6,9 +6,10 @@ use governance::{
     Actor,
     request::{Added, Question, Remark, RemarkKind, Verdict},
 };
+use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{Desk, DeskError, LINK_OUTLIVES_STEP, deliver, in_time, name_of, subject};
+use super::{Desk, DeskError, LINK_OUTLIVES_STEP, deliver, name_of, subject};
 use crate::store::{self, Stored};
 
 impl Desk {
@@ -87,4 +88,9 @@ pub(super) async fn add_watcher(tx: &mut Tx, request: &Stored, person: &PersonId
     store::add_asked(tx, &request.id, std::slice::from_ref(person)).await?;
     let details = json!({"person": person, "via": how});
     tx.audit("steward", "approval.watcher_added", &subject(&request.id), details).await
+}
+
+/// The end of a link: the end of time where the sum lies beyond it.
+pub(super) fn in_time(at: Timestamp, more: SignedDuration) -> Timestamp {
+    at.checked_add(more).unwrap_or(Timestamp::MAX)
 }

@@ -1,17 +1,26 @@
-//! What time does: reminders, escalations, expiries.
+//! What time does: reminders, escalations, expiries, and grants that ran out unused.
 
-use chassis::prelude::{Cx, StoreError};
+use chassis::prelude::{Cx, StoreError, Timestamp};
+use contracts::events::GrantLapsed;
 use governance::Command;
 use jiff::SignedDuration;
+use serde_json::json;
 
-use super::{Desk, DeskError};
-use crate::store::{self, Stored, timers};
+use super::{Desk, DeskError, subject};
+use crate::{
+    rules::proposal::Case,
+    store::{self, Lapsed, Stored, timers},
+};
 
 /// Requests looked after in one transaction: enough that its commit costs each of them little, few enough that nobody
 /// waits long for one of them.
 const BATCH: u32 = 64;
 /// How long a request rests whose timer failed.
 const REST: SignedDuration = SignedDuration::from_secs(60);
+/// The news that a grant was used in its last minute may still be under way.
+const NEWS_TRAVEL: SignedDuration = SignedDuration::from_mins(15);
+/// Lapsed grants told in one turn of their job.
+const TURN: u32 = 200;
 
 impl Desk {
     /// One turn of the timers: goes on until nothing is due. What to do lies in the rows, so a restart loses nothing;
@@ -71,4 +80,24 @@ impl Desk {
         }
         Ok(ids.len())
     }
+}
+
+/// One turn of the job that tells which approvals came to nothing.
+///
+/// # Errors
+/// When the store fails; what was told by then stays told.
+pub(crate) async fn tell_lapsed(cx: &Cx) -> Result<(), StoreError> {
+    let before = cx.clock().now().checked_sub(NEWS_TRAVEL).unwrap_or(Timestamp::MIN);
+    let lapsed = store::lapsed(&mut cx.store().read().await?, before, TURN).await?;
+    for Lapsed { grant_id, expired_at, request } in lapsed {
+        let mut tx = cx.store().begin_in(request.thread).await?;
+        if store::forget_unused(&mut tx, &grant_id).await? {
+            let details = json!({"grant_id": grant_id, "expired_at": expired_at});
+            tx.audit("steward", "grant.lapsed", &subject(&request.id), details).await?;
+            let Case { title, action, .. } = request.case;
+            tx.emit(&GrantLapsed { grant_id, approval_id: request.id, title, action, expired_at }).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
 }
