@@ -148,7 +148,7 @@ pub(crate) struct Reader<'a> {
 /// A fact that is not what it was when the same was approved.
 #[derive(Debug, Serialize)]
 pub(crate) struct Change {
-    /// `donors / store-7 / stock / on hand`
+    /// `donors · store-7 · stock · on hand`
     what: String,
     was: String,
     is: String,
@@ -160,7 +160,7 @@ impl Change {
             let inner = segment.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
             inner.and_then(|inner| inner.split_once('=')).map_or(segment, |(_, value)| value).replace('_', " ")
         });
-        let what = words.collect::<Vec<_>>().join(" / ");
+        let what = words.collect::<Vec<_>>().join(" \u{b7} ");
         Self { what, was: drifted.approved.to_string(), is: drifted.current.to_string() }
     }
 }

@@ -30,7 +30,10 @@ async fn drifted_facts_are_asked_again_beside_what_was_approved_and_the_old_gran
     assert_eq!((changed[0]["approved"].as_f64(), changed[0]["current"].as_f64()), (Some(90.0), Some(30.0)));
     let page = bed.get("", &bed.link("sven").await).await;
     let page = page.body.as_str().unwrap();
-    assert!(page.contains("What changed") && page.contains("donors / store-7 / stock / on hand"), "{page}");
+    assert!(
+        page.contains("What changed") && page.contains("donors \u{b7} store-7 \u{b7} stock \u{b7} on hand"),
+        "{page}"
+    );
     assert!(page.contains("was 90") && page.contains("All the facts"), "{page}");
 
     assert!(bed.get("n8n", &format!("/v1/approvals/{first}")).await.body.get("grant").is_none(), "one grant at a time");
