@@ -4,6 +4,7 @@
 //! `make bench ONLY="path hook"` runs some of the measures. All servers are private and durable: PostgreSQL with fsync,
 //! RabbitMQ with quorum queues. The table is printed and written to `target/bench.json`.
 
+mod audit;
 mod broker;
 mod command;
 mod cost;
@@ -31,8 +32,9 @@ use testkit::{Tool, all_installed};
 
 use crate::report::Line;
 
-const MEASURES: [&str; 11] =
-    ["generator", "path", "command", "timers", "hook", "ndjson", "laptop", "python", "public", "stream-10g", FAULTS];
+const MEASURES: [&str; 12] = [
+    "generator", "path", "command", "timers", "hook", "ndjson", "laptop", "audit", "python", "public", "stream-10g", FAULTS,
+];
 /// Only when asked for by name: they take long, or install Python's libraries first.
 const ON_REQUEST: [&str; 4] = ["python", "public", "stream-10g", FAULTS];
 const FAULTS: &str = "faults";
@@ -109,6 +111,7 @@ async fn bench(only: Vec<String>) -> Result<()> {
             "hook" => hook::measure(&mut report).await,
             "ndjson" => ndjson::measure(&mut report).await,
             "laptop" => laptop::measure(&mut report).await,
+            "audit" => audit::measure(&mut report).await,
             "python" => python::measure(&mut report),
             "public" => public::measure(&mut report),
             "stream-10g" => ndjson::endless(&mut report).await,

@@ -216,6 +216,7 @@ BODIES = {
     "POST /approvals/v1/delegations": delegation,
     "POST /approvals/v1/approvals/{id}/override": lambda: {"reason": "The truck leaves now.", "ticket": fresh("INC")},
     "POST /approvals/v1/overrides/{id}/review": lambda: {"verdict": "justified", "comment": "It did leave."},
+    "POST /approvals/v1/approvals/{id}/revocation": lambda: {"reason": "thought again"},
     "POST /approvals/decide/{token}": lambda: {"decision": "approve", "comment": "hm"},
     "POST /scoring/v1/replenishment/score": lambda: {"facts": facts()},
     "POST /scoring/v1/replenishment/batch": lambda: {"items": [{"facts": facts()}]},
@@ -266,6 +267,12 @@ def before_call(ctx, case, kwargs):
         case.path_parameters["id"] = asked(SELF, before)
         before.pop("callback", None)
         case.body = {"request": before | {"title": fresh("another title")}, "comment": "better so"}
+    if label.endswith("/revocation"):
+        # Passed by the policy, so that there is a grant to take back.
+        asks = call("POST", "/approvals/v1/approvals", N8N, json=approval(DICE.choice([1.0, 2.0, 3.0])), headers={"Idempotency-Key": fresh("ask")})
+        case.path_parameters["id"] = asks.json().get("id", "none")
+    if label.endswith("/evidence"):
+        case.query = {}
     if "token" in case.path_parameters and (token := link()):
         case.path_parameters["token"] = token
     if "product" in case.path_parameters:

@@ -1,7 +1,7 @@
 //! What people and the policy decide, and what follows.
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use steward_e2e::bed::{Bed, DONOR_ABROAD, DONOR_NEAR, SOON, STORE, Who};
 use testkit::poll;
 

@@ -34,6 +34,7 @@ pub(crate) use timer::tell_lapsed;
 use crate::{
     books::Books,
     effects::callback::{self, Delivery},
+    reask,
     rules::{
         claims, past,
         proposal::{Case, NewApproval},
@@ -135,7 +136,7 @@ impl Desk {
         tx: &mut Tx,
         by: Actor,
         new: &NewApproval,
-        case: Case,
+        mut case: Case,
     ) -> Result<(Stored, Fresh), DeskError> {
         if let Some(first) = self.repeated(tx, new).await? {
             return Ok((first, Fresh::No));
@@ -151,6 +152,7 @@ impl Desk {
         if !unknown.is_empty() {
             return Err(DeskError::Invalid(unknown));
         }
+        case.asks_again = reask::since(tx, new, &name_of(&by)).await?;
         let id = tx.new_id().to_string();
         if tx.trace().correlation_id.is_none() {
             tx.correlate(id.clone());

@@ -7,6 +7,7 @@ mod desk;
 mod effects;
 mod events;
 mod http;
+mod reask;
 mod revocation;
 mod rules;
 mod settings;
@@ -19,6 +20,7 @@ use chassis::prelude::*;
 use contracts::events::{ApprovalAnswered, GrantConsumed, TransferDrafted};
 use desk::Desk;
 use effects::callback::CallbackExecutor;
+pub use reask::AsksAgain;
 pub use rules::{
     proposal::{Callback, Contribution, NewApproval, Scored},
     view::{Approval, JudgedBy, Oversight, Status, StepState, StepView},

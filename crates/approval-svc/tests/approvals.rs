@@ -6,6 +6,8 @@ mod deciding;
 #[path = "cases/evidence.rs"]
 mod evidence;
 mod policies;
+#[path = "cases/reask.rs"]
+mod reask;
 #[path = "cases/revocation.rs"]
 mod revocation;
 

@@ -133,6 +133,9 @@ impl Service {
         self.jobs.push(Job::every("chassis.housekeeping", Duration::from_secs(60), |cx, lease| {
             Box::pin(crate::housekeeping::turn(cx, lease))
         }));
+        self.jobs.push(Job::every("chassis.audit_check", crate::audit::CHECKED_EVERY, |cx, _| {
+            Box::pin(crate::audit::check_turn(cx))
+        }));
         self
     }
 }

@@ -4,6 +4,7 @@ use chassis::prelude::Timestamp;
 use contracts::{Action, Facts, LocationId, PersonId, events::DecidedBy};
 use governance::{
     Actor, Directory, State,
+    drift::Drifted,
     policy::Who,
     request::{Decision, End, Refused, Remark, RemarkKind, Verdict, Waiting},
 };
@@ -38,6 +39,9 @@ pub(crate) struct PageView {
     pub(crate) as_of: String,
     /// First digits of the hash: enough to compare by eye with the audit.
     pub(crate) facts_hash: String,
+    /// When and by whom the same was approved before; then `changes` are what the reader has to look at.
+    pub(crate) again: Option<String>,
+    pub(crate) changes: Vec<Change>,
     pub(crate) numbers: Vec<Number>,
     pub(crate) chart: Option<Chart>,
     pub(crate) donors: Vec<DonorView>,
@@ -141,6 +145,26 @@ pub(crate) struct Reader<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// A fact that is not what it was when the same was approved.
+#[derive(Debug, Serialize)]
+pub(crate) struct Change {
+    /// `donors · store-7 · stock · on hand`
+    what: String,
+    was: String,
+    is: String,
+}
+
+impl Change {
+    fn of(drifted: &Drifted) -> Self {
+        let words = drifted.pointer.trim_start_matches('/').split('/').map(|segment| {
+            let inner = segment.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+            inner.and_then(|inner| inner.split_once('=')).map_or(segment, |(_, value)| value).replace('_', " ")
+        });
+        let what = words.collect::<Vec<_>>().join(" \u{b7} ");
+        Self { what, was: drifted.approved.to_string(), is: drifted.current.to_string() }
+    }
+}
+
 impl PageView {
     pub(crate) fn of(stored: &Stored, reader: &Reader<'_>) -> Self {
         let (case, state) = (&stored.case, &stored.state);
@@ -167,6 +191,12 @@ impl PageView {
             waiting_costs: case.cost_of_waiting_per_hour.map(|money| money.to_string()),
             as_of: time(facts.as_of),
             facts_hash: case.facts_hash.as_str().trim_start_matches("sha256:").chars().take(12).collect(),
+            again: case.asks_again.as_ref().map(|again| {
+                let people: Vec<_> = again.approved_by.iter().map(|id| names.person(id)).collect();
+                let who = if people.is_empty() { "The policy".to_owned() } else { people.join(" and ") };
+                format!("{who} approved this on {}. Since then the facts have moved:", time(again.approved_at))
+            }),
+            changes: case.asks_again.iter().flat_map(|again| &again.changed).map(Change::of).collect(),
             numbers: numbers(facts),
             chart: chart(facts),
             donors: donors(&case.action, facts),

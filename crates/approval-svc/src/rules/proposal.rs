@@ -9,6 +9,8 @@ use governance::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::reask::AsksAgain;
+
 const MAX_TITLE: usize = 200;
 /// Long enough for any document number, short enough for an index.
 const MAX_REFERENCE: usize = 128;
@@ -55,6 +57,11 @@ pub struct NewApproval {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 20)]
     pub related: Vec<String>,
+    /// Id of the caller's approved request whose facts have drifted, for the same action: people are shown what changed
+    /// since, and its grant is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64)]
+    pub asks_again: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
     /// When the business needs the answer (truck cut-off, projected stock-out): nobody is asked beyond it.
@@ -126,6 +133,9 @@ pub(crate) struct Case {
     pub(crate) bounds: Vec<Bound>,
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) cost_of_waiting_per_hour: Option<Money>,
+    /// What was approved before and no longer stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asks_again: Option<AsksAgain>,
 }
 
 impl Case {
@@ -214,6 +224,7 @@ impl NewApproval {
             bounds,
             deadline: self.decide_by,
             cost_of_waiting_per_hour: self.cost_of_waiting_per_hour,
+            asks_again: None,
         })
     }
 

@@ -11,7 +11,10 @@ use governance::{
 use serde::{Deserialize, Serialize};
 
 use super::proposal::Scored;
-use crate::store::{Stored, overrides::Overridden};
+use crate::{
+    reask::AsksAgain,
+    store::{Stored, overrides::Overridden},
+};
 
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -67,6 +70,9 @@ pub struct Approval {
     pub facts_hash: Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Facts>,
+    /// What was approved before, and what of it no longer holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks_again: Option<AsksAgain>,
     pub policy: JudgedBy,
     pub steps: Vec<StepView>,
     #[schema(example = "key:n8n")]
@@ -193,6 +199,7 @@ impl Approval {
             action: case.action.clone(),
             facts_hash: case.facts_hash.clone(),
             facts: None,
+            asks_again: case.asks_again.clone(),
             policy: JudgedBy::of(&case.route),
             steps: steps(state),
             requested_by: stored.requested_by.clone(),

@@ -5,6 +5,7 @@
 //! how long it may take before readiness says `degraded`; the metric `audit_lag_seconds` and the API tell how long it
 //! does.
 
+mod check;
 mod fold;
 mod notary;
 mod proofs;
@@ -18,11 +19,15 @@ use contracts::{
 use serde_json::Value;
 use sqlx::{Row, any::AnyRow};
 
-pub(crate) use self::fold::run;
 pub use self::{
+    check::{Checked, check},
     fold::fold_all,
     notary::{Keys, Notary},
     proofs::{Log, Proved},
+};
+pub(crate) use self::{
+    check::{EVERY as CHECKED_EVERY, turn as check_turn},
+    fold::run,
 };
 use crate::{
     cx::Cx,

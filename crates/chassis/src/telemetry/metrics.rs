@@ -31,6 +31,7 @@ struct Instruments {
     events_lost: Counter<u64>,
     audit_lag: Gauge<f64>,
     audit_unfolded: Gauge<u64>,
+    audit_sound: Gauge<u64>,
     /// Keeps the meters alive: instruments only hold weak references.
     _provider: SdkMeterProvider,
 }
@@ -70,6 +71,7 @@ impl Default for Metrics {
                 .f64_gauge("audit_lag_seconds")
                 .with_description("Age of the oldest audit leaf that is in no checkpoint")
                 .build(),
+            audit_sound: gauge("audit_sound", "1 when the last check found the audit log as it was signed, else 0"),
             audit_unfolded: gauge("audit_unfolded", "Audit leaves that are in no checkpoint"),
             exporter,
             _provider: provider,
@@ -145,6 +147,11 @@ impl Metrics {
     /// Changes of records of that model that the reconciler found and no webhook had announced.
     pub fn events_lost(&self, model: &str, events: u64) {
         self.0.events_lost.add(events, &[label("model", model)]);
+    }
+
+    /// What the last check of the whole audit log found.
+    pub fn set_audit_sound(&self, service: &str, sound: bool) {
+        self.0.audit_sound.record(u64::from(sound), &[label("service", service)]);
     }
 
     /// How far the sequencer of the audit log is behind: leaves, and the age of the oldest in seconds.

@@ -64,10 +64,10 @@ pub enum Broken {
 pub fn verify(file: &[u8], trusted: Option<&Jwks>, earlier: Option<&str>) -> Result<Verified, Broken> {
     let form = |error: serde_json::Error| Broken::Form(error.to_string());
     let raw: Value = serde_json::from_slice(file).map_err(form)?;
+    let Bundle { evidence, seal } = serde_json::from_value(raw.clone()).map_err(form)?;
     if canonical_json(&raw).map_err(form)? != file {
         return Err(Broken::NotCanonical);
     }
-    let Bundle { evidence, seal } = serde_json::from_value(raw.clone()).map_err(form)?;
     if evidence.format != FORMAT {
         return Err(Broken::Form(format!("its format is {:?}, not {FORMAT:?}", evidence.format)));
     }

@@ -262,7 +262,11 @@ async fn check_drift(
     });
     Err(ApiError::problem(
         Problem::new("facts-drifted", 409, "The facts have moved since the approval")
-            .detail("what was approved no longer stands; score again and ask for another approval")
+            .detail(format!(
+                "what was approved no longer stands; score again and ask for another approval, with asks_again: {:?}, so \
+                 that people see what changed",
+                grant.approval_id
+            ))
             .errors(errors.collect()),
     ))
 }

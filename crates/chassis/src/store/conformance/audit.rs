@@ -3,7 +3,7 @@
 use contracts::audit::{Checkpoint, extends, includes};
 
 use super::*;
-use crate::audit::{Log, fold_all, lag};
+use crate::audit::{Checked, Log, check, fold_all, lag};
 
 fn cx(store: &Store) -> Cx {
     Cx::over(store.clone(), Metrics::default())
@@ -22,6 +22,31 @@ pub(super) async fn conform(bed: &Bed) {
     the_log_of_today_begins_with_the_log_of_yesterday(bed).await;
     two_sequencers_give_each_leaf_one_place(bed).await;
     nothing_of_the_log_changes_or_goes(bed).await;
+    what_was_changed_past_the_service_is_found(bed).await;
+}
+
+/// By who may do anything in the database: takes the guard away, changes a leaf, and puts the guard back.
+async fn what_was_changed_past_the_service_is_found(bed: &Bed) {
+    let cx = cx(&bed.one);
+    let sound = check(&cx).await.unwrap();
+    assert!(sound.is_sound() && sound.leaves > 1_000, "{sound:?}");
+    let index = Log::open(&cx).await.unwrap().unwrap().leaves_of("proved").await.unwrap()[3].index;
+    let (open, close) = match bed.one.dialect() {
+        Dialect::Sqlite => ("DROP TRIGGER audit_keeps", "SELECT 1"),
+        Dialect::Postgres => {
+            ("ALTER TABLE audit DISABLE TRIGGER append_only", "ALTER TABLE audit ENABLE TRIGGER append_only")
+        }
+    };
+    let change = format!(
+        "UPDATE audit SET actor = 'key:other' WHERE seq = (SELECT seq FROM audit_log WHERE leaf_index = {index})"
+    );
+    for statement in [open.to_owned(), change, close.to_owned()] {
+        let mut tx = bed.one.begin().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(tx.conn()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let found = check(&cx).await.unwrap();
+    assert_eq!(found, Checked { leaves: sound.leaves, changed: vec![index], other_root: true });
 }
 
 async fn what_is_written_is_folded_once_and_proved(bed: &Bed) {
