@@ -9,6 +9,7 @@ mod command;
 mod cost;
 mod faults;
 mod generator;
+mod governance;
 mod ground;
 mod hook;
 mod inputs;
@@ -30,8 +31,8 @@ use testkit::{Tool, all_installed};
 
 use crate::report::Line;
 
-const MEASURES: [&str; 10] =
-    ["generator", "path", "command", "hook", "ndjson", "laptop", "python", "public", "stream-10g", FAULTS];
+const MEASURES: [&str; 11] =
+    ["generator", "path", "command", "hook", "ndjson", "laptop", "policy", "python", "public", "stream-10g", FAULTS];
 /// Only when asked for by name: they take long, or install Python's libraries first.
 const ON_REQUEST: [&str; 4] = ["python", "public", "stream-10g", FAULTS];
 const FAULTS: &str = "faults";
@@ -107,6 +108,7 @@ async fn bench(only: Vec<String>) -> Result<()> {
             "hook" => hook::measure(&mut report).await,
             "ndjson" => ndjson::measure(&mut report).await,
             "laptop" => laptop::measure(&mut report).await,
+            "policy" => governance::measure(&mut report).await,
             "python" => python::measure(&mut report),
             "public" => public::measure(&mut report),
             "stream-10g" => ndjson::endless(&mut report).await,
