@@ -71,7 +71,9 @@ impl Who {
     fn roles(self) -> Vec<Grantee> {
         match self {
             Self::N8n => vec![Grantee::everywhere(Role::Service)],
-            Self::Operator => [Role::Operator, Role::Auditor, Role::Admin, Role::PolicyOwner].map(Grantee::everywhere).to_vec(),
+            Self::Operator => {
+                [Role::Operator, Role::Auditor, Role::Admin, Role::PolicyOwner].map(Grantee::everywhere).to_vec()
+            }
             Self::Olga | Self::Otto => vec![Grantee::everywhere(Role::RegionalOps)],
             Self::Nobody => Vec::new(),
         }

@@ -10,6 +10,7 @@ mod command;
 mod cost;
 mod faults;
 mod generator;
+mod governance;
 mod ground;
 mod hook;
 mod inputs;
@@ -32,8 +33,20 @@ use testkit::{Tool, all_installed};
 
 use crate::report::Line;
 
-const MEASURES: [&str; 12] = [
-    "generator", "path", "command", "timers", "hook", "ndjson", "laptop", "audit", "python", "public", "stream-10g", FAULTS,
+const MEASURES: [&str; 13] = [
+    "generator",
+    "path",
+    "command",
+    "timers",
+    "hook",
+    "ndjson",
+    "laptop",
+    "audit",
+    "policy",
+    "python",
+    "public",
+    "stream-10g",
+    FAULTS,
 ];
 /// Only when asked for by name: they take long, or install Python's libraries first.
 const ON_REQUEST: [&str; 4] = ["python", "public", "stream-10g", FAULTS];
@@ -112,6 +125,7 @@ async fn bench(only: Vec<String>) -> Result<()> {
             "ndjson" => ndjson::measure(&mut report).await,
             "laptop" => laptop::measure(&mut report).await,
             "audit" => audit::measure(&mut report).await,
+            "policy" => governance::measure(&mut report).await,
             "python" => python::measure(&mut report),
             "public" => public::measure(&mut report),
             "stream-10g" => ndjson::endless(&mut report).await,

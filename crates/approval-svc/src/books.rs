@@ -38,7 +38,8 @@ struct Known {
     generation: i64,
     /// The file of then.
     file: Arc<Filed>,
-    looked: Instant,
+    /// `None`: it is known to be out of date.
+    looked: Option<Instant>,
 }
 
 impl Books {
@@ -54,7 +55,7 @@ impl Books {
         let file = self.file.get();
         let last = self.known().clone().filter(|last| Arc::ptr_eq(&last.file, &file));
         if let Some(last) = &last
-            && last.looked.elapsed() < FRESH
+            && last.looked.is_some_and(|looked| looked.elapsed() < FRESH)
         {
             return Ok(Arc::clone(&last.book));
         }
@@ -88,7 +89,9 @@ impl Books {
 
     /// This replica has changed something itself: it need not wait to know it.
     pub(crate) fn changed(&self) {
-        *self.known() = None;
+        if let Some(last) = self.known().as_mut() {
+            last.looked = None;
+        }
     }
 
     /// Id of the base policy; all others are overlays.
@@ -100,7 +103,7 @@ impl Books {
         let mut reader = cx.store().read().await?;
         // The number before the documents: a change in between is then seen at the next look.
         let generation = policies::generation(&mut reader).await?;
-        let looked = Instant::now();
+        let looked = Some(Instant::now());
         if let Some(last) = last.filter(|last| last.generation == generation) {
             return Ok(Known { looked, ..last.clone() });
         }

@@ -19,7 +19,13 @@ impl Span {
     #[must_use]
     pub(crate) const fn days(days: u16) -> Self {
         let seconds = days as u32 * 86_400;
-        Self(if seconds > LONGEST { LONGEST } else if seconds == 0 { 1 } else { seconds })
+        Self(if seconds > LONGEST {
+            LONGEST
+        } else if seconds == 0 {
+            1
+        } else {
+            seconds
+        })
     }
 
     #[must_use]

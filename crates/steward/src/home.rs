@@ -61,9 +61,7 @@ impl Home {
         home.once("secrets/grants.der", || {
             Ok(GrantSigner::from_seed(&ids.secret_bytes::<32>())?.pkcs8_der().to_vec())
         })?;
-        home.once("secrets/audit.der", || {
-            Ok(GrantSigner::from_seed(&ids.secret_bytes::<32>())?.pkcs8_der().to_vec())
-        })?;
+        home.once("secrets/audit.der", || Ok(GrantSigner::from_seed(&ids.secret_bytes::<32>())?.pkcs8_der().to_vec()))?;
         home.once("directory.yaml", || Ok(include_bytes!("../defaults/directory.yaml").to_vec()))?;
         home.once("contacts.yaml", || Ok(include_bytes!("../defaults/contacts.yaml").to_vec()))?;
         home.make_keys(&ids)?;

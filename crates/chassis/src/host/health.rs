@@ -131,7 +131,9 @@ impl Health {
                 }
                 match audit::lag(cx).await {
                     Ok(lag) => self.show_audit(service, lag),
-                    Err(error) => tracing::debug!(service, error = %crate::chain(&error), "no figures of the audit log"),
+                    Err(error) => {
+                        tracing::debug!(service, error = %crate::chain(&error), "no figures of the audit log")
+                    }
                 }
             }
             tokio::select! {
@@ -144,7 +146,11 @@ impl Health {
     fn show_audit(&self, service: &'static str, lag: audit::Lag) {
         self.metrics.set_audit_lag(service, lag.unfolded, lag.seconds);
         let mut unfolded = self.unfolded.lock().unwrap_or_else(PoisonError::into_inner);
-        if lag.is_too_long() { unfolded.insert(service) } else { unfolded.remove(service) };
+        if lag.is_too_long() {
+            unfolded.insert(service)
+        } else {
+            unfolded.remove(service)
+        };
     }
 
     fn show(

@@ -15,7 +15,9 @@ mod todos;
 mod xref;
 
 pub(crate) use facts::{Assembler, Wanted};
-pub(crate) use grants::{Consumption, consume_grant, fetched_keys, forget_grant, keys_are_due, published_keys, want_keys};
+pub(crate) use grants::{
+    Consumption, consume_grant, fetched_keys, forget_grant, keys_are_due, published_keys, want_keys,
+};
 pub(crate) use hints::{NewHint, Taken, take_hint};
 pub(crate) use observations::record_observation;
 pub(crate) use places::regions;
