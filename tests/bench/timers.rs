@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use chassis::Clock;
 use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -48,10 +49,11 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
         .await?;
     ensure!(asked.status() == 201, "the pattern was refused: {}", asked.text().await?);
     let mut store = PgConnection::connect(&database).await?;
-    let start = Timestamp::now() + HEAD_START;
+    let clock = Clock::system();
+    let start = clock.now() + HEAD_START;
     arm(&mut store, start).await?;
-    ensure!(Timestamp::now() < start, "arming took longer than {HEAD_START:?}: this machine is too slow to measure on");
-    let late = lateness(&mut store, start + WITHIN + Duration::from_secs(30)).await?;
+    ensure!(clock.now() < start, "arming took longer than {HEAD_START:?}: this machine is too slow to measure on");
+    let late = lateness(&clock, &mut store, start + WITHIN + Duration::from_secs(30)).await?;
     let share = |share: usize| late.get((late.len().saturating_sub(1)) * share / 100).copied().unwrap_or_default();
     report.note(format!(
         "{ARMED} timers armed, {} due in {WITHIN:?} at two replicas; late p50 {:.3} s, p99 {:.3} s, at most {:.3} s",
@@ -90,7 +92,7 @@ async fn arm(store: &mut PgConnection, start: Timestamp) -> Result<()> {
 }
 
 /// Seconds between when each reminder was due and when it was written, sorted. Each is there once.
-async fn lateness(store: &mut PgConnection, until: Timestamp) -> Result<Vec<f64>> {
+async fn lateness(clock: &Clock, store: &mut PgConnection, until: Timestamp) -> Result<Vec<f64>> {
     loop {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let told = "SELECT count(*), count(DISTINCT order_key) FROM approvals.outbox \
@@ -100,7 +102,7 @@ async fn lateness(store: &mut PgConnection, until: Timestamp) -> Result<Vec<f64>
         if all >= DUE {
             break;
         }
-        ensure!(Timestamp::now() < until, "only {all} of {DUE} reminders came in time");
+        ensure!(clock.now() < until, "only {all} of {DUE} reminders came in time");
     }
     // approval:<five parts of a UUID>-<due>
     let late = "SELECT (created_at - split_part(order_key, '-', 6)::bigint)::double precision / 1e6 AS late \

@@ -27,7 +27,7 @@ fn the_checked_in_documents_are_those_of_the_code() {
 }
 
 /// Only their path says what to do.
-const BODYLESS: [&str; 1] = ["/notify/v1/subscriptions/{id}/activation"];
+const BODYLESS: [&str; 2] = ["/approvals/v1/delegations/{id}/revocation", "/notify/v1/subscriptions/{id}/activation"];
 
 /// What takes a body says which, or a caller has to guess.
 #[test]

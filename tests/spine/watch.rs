@@ -56,11 +56,7 @@ async fn judged(bed: &Bed, sku: &str, units: f64) -> Result<Value> {
         let calls: Vec<Value> = calls.iter().map(|one| serde_json::from_str(&one.body)).collect::<Result<_, _>>()?;
         let items = calls.iter().flat_map(|call| call["items"].as_array().into_iter().flatten());
         let latest = |item: &Value| item["series"]["units"].as_array().and_then(|days| days.last()?.as_f64());
-        items
-            .filter(|item| item["product"] == sku && latest(item) == Some(units))
-            .last()
-            .cloned()
-            .context("not asked yet")
+        items.rfind(|item| item["product"] == sku && latest(item) == Some(units)).cloned().context("not asked yet")
     };
     poll(SOME_ROUNDS, &format!("the watch asks about {sku}"), asked).await
 }
