@@ -54,7 +54,7 @@ async fn judged(bed: &Bed, sku: &str, units: f64) -> Result<Value> {
     let asked = async || {
         let calls = bed.gateway.passed(|one| one.path.ends_with("/demand-signal/batch") && one.body.contains(sku));
         let calls: Vec<Value> = calls.iter().map(|one| serde_json::from_str(&one.body)).collect::<Result<_, _>>()?;
-        let items = calls.iter().flat_map(|call| call["items"].as_array().into_iter().flatten());
+        let mut items = calls.iter().flat_map(|call| call["items"].as_array().into_iter().flatten());
         let latest = |item: &Value| item["series"]["units"].as_array().and_then(|days| days.last()?.as_f64());
         items.rfind(|item| item["product"] == sku && latest(item) == Some(units)).cloned().context("not asked yet")
     };
