@@ -56,7 +56,8 @@ fn an_approver_answers_in_odoo_and_what_follows_says_so_there() -> Result<()> {
         ensure!(approval["decided_by"] == json!(["olga"]), "decided by {}", approval["decided_by"]);
         bed.transfer("ANSWERED").await?;
         let id = approval["id"].as_str().context("an approval has an id")?;
-        noted(bed, "product.product", id).await?;
-        noted(bed, "stock.picking", id).await
+        let end = format!("Approved by olga%{id}");
+        noted(bed, "product.product", &end).await?;
+        noted(bed, "stock.picking", &end).await
     })
 }

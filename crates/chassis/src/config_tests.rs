@@ -81,6 +81,8 @@ struct Approvals {
     /// The shipped settings of the section.
     #[serde(rename = "summary")]
     _summary: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "supplier_history_lines")]
+    _supplier_history_lines: Option<serde::de::IgnoredAny>,
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub struct Calendar {
 /// Open on these days of the week, from one time to a later one of the same day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OpeningHours)]
 pub struct Hours {
     #[schema(min_items = 1)]
     pub days: Vec<Day>,

@@ -53,7 +53,7 @@ pub(crate) async fn get_evidence(
         let size = log.checkpoint().size;
         if from == 0 || from > size {
             let detail = format!("must be 1 to {size}, the leaves of the log");
-            return Err(ApiError::bad_parameter("/consistent_with", detail));
+            return Err(ApiError::invalid_field("/consistent_with", detail));
         }
         let (root, path) = (log.root(from).await?, log.consistency(from, size).await?);
         evidence.consistency = Some(Consistency { from, root, path });

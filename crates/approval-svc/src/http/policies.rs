@@ -130,16 +130,26 @@ pub(crate) async fn list_policy_versions(
     Ok(web::Json(PolicyVersionList { items: versions.into_iter().map(|one| view(one, &book)).collect() }))
 }
 
+/// A version of a policy or overlay.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VersionOf {
+    id: String,
+    #[param(minimum = 1)]
+    version: u32,
+}
+
 /// One version with its document.
-#[utoipa::path(tag = "policy", responses((status = 200, body = PolicyVersionView), Problems))]
+#[utoipa::path(tag = "policy", params(VersionOf), responses((status = 200, body = PolicyVersionView), Problems))]
 #[get("/v1/policies/{id}/versions/{version}")]
 pub(crate) async fn get_policy_version(
     cx: Cx,
     _caller: Caller<ReadPolicies>,
     desk: web::Data<Desk>,
-    path: PathOf<(String, u32)>,
+    path: PathOf<VersionOf>,
 ) -> Result<web::Json<PolicyVersionView>, ApiError> {
-    let (id, version) = path.into_inner();
+    let VersionOf { id, version } = path.into_inner();
     let (book, _) = desk.policies().now(&cx).await?;
     let Kept { published, document } = kept(&cx, &id, version).await?;
     Ok(web::Json(PolicyVersionView { document: Some(document), ..view(published, &book) }))
@@ -197,17 +207,17 @@ pub(crate) async fn publish_policy(
 
 /// Makes a version judge again that was published before. It is not held up by what the check finds now; that is in the
 /// answer.
-#[utoipa::path(tag = "policy", request_body = PolicyActivation,
+#[utoipa::path(tag = "policy", params(VersionOf), request_body = PolicyActivation,
     responses((status = 200, body = PolicyVersionView), Problems))]
 #[post("/v1/policies/{id}/versions/{version}/activate")]
 pub(crate) async fn activate_policy(
     cx: Cx,
     caller: Caller<PublishPolicies>,
     desk: web::Data<Desk>,
-    path: PathOf<(String, u32)>,
+    path: PathOf<VersionOf>,
     body: Body<PolicyActivation>,
 ) -> Result<web::Json<PolicyVersionView>, ApiError> {
-    let (id, version) = path.into_inner();
+    let VersionOf { id, version } = path.into_inner();
     let reason = body.reason.trim().to_owned();
     if !(3..=1000).contains(&reason.len()) {
         return Err(ApiError::invalid_field("/reason", "must have 3 to 1000 bytes"));

@@ -21,6 +21,7 @@ pub(crate) enum ReviewState {
 /// What a reviewer finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReviewVerdict)]
 pub(crate) enum Verdict {
     Justified,
     Unjustified,

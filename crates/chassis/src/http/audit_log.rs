@@ -143,7 +143,7 @@ pub(crate) async fn prove_consistency(
     let to = within(&log, "/to", query.to)?;
     let from = query.from;
     if from > to {
-        return Err(ApiError::bad_parameter("/from", format!("must be at most {to}, which the newer state has")));
+        return Err(ApiError::invalid_field("/from", format!("must be at most {to}, which the newer state has")));
     }
     let newest = log.checkpoint().size == to;
     Ok(web::Json(ConsistencyProof {
@@ -183,7 +183,7 @@ async fn open(cx: &Cx) -> Result<Log, ApiError> {
 fn within(log: &Log, pointer: &str, size: Option<u64>) -> Result<u64, ApiError> {
     let newest = log.checkpoint().size;
     match size {
-        Some(size) if size > newest => Err(ApiError::bad_parameter(pointer, format!("the log has {newest} leaves"))),
+        Some(size) if size > newest => Err(ApiError::invalid_field(pointer, format!("the log has {newest} leaves"))),
         size => Ok(size.unwrap_or(newest)),
     }
 }

@@ -75,6 +75,7 @@ pub struct Suspicion {
 
 /// Facts that an auditor can look up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SuspicionEvidence)]
 pub struct Evidence {
     /// One sentence for people.
     pub summary: String,

@@ -70,6 +70,7 @@ pub struct Evidence {
 /// A version of a policy, as it was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PolicyDocument)]
 pub struct JudgedBy {
     pub reference: PolicyRef,
     #[schema(value_type = Object)]

@@ -132,6 +132,7 @@ pub struct Approvals {
 
 /// Before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ApproverHours)]
 pub struct Hours {
     pub before: f64,
     /// Estimated from the medians of those who are asked.

@@ -310,15 +310,24 @@ impl Record {
     }
 }
 
+/// A supplier.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SupplierOf {
+    #[param(inline)]
+    supplier: SupplierId,
+}
+
 /// What is known of a supplier: how many lines, how many on time, how late the others, in all and by lane and mode.
-#[utoipa::path(tag = "supplier-risk", responses((status = 200, body = SupplierView), Problems))]
+#[utoipa::path(tag = "supplier-risk", params(SupplierOf), responses((status = 200, body = SupplierView), Problems))]
 #[get("/v1/supplier-risk/suppliers/{supplier}")]
 pub(crate) async fn get_supplier(
     cx: Cx,
     _caller: Caller<ReadRecommendations>,
-    supplier: PathOf<SupplierId>,
+    supplier: PathOf<SupplierOf>,
 ) -> Result<web::Json<SupplierView>, ApiError> {
-    let supplier = supplier.into_inner();
+    let SupplierOf { supplier } = supplier.into_inner();
     let mut known = deliveries::of_supplier(&mut *cx.store().read().await?, &supplier, MOST_COUNTED).await?;
     if known.is_empty() {
         return Err(ApiError::not_found("supplier among what was told of deliveries"));

@@ -209,17 +209,28 @@ pub(crate) struct SeriesView {
     latest: Vec<Answered>,
 }
 
+/// A product at a location.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeriesOf {
+    #[param(inline)]
+    product: ProductId,
+    #[param(inline)]
+    location: LocationId,
+}
+
 /// What is known of the sales of a product at a location: level, dispersion, days of the week, the latest signals.
-#[utoipa::path(tag = "demand-signal", params(SeriesFilter), responses((status = 200, body = SeriesView), Problems))]
+#[utoipa::path(tag = "demand-signal", params(SeriesOf, SeriesFilter), responses((status = 200, body = SeriesView), Problems))]
 #[get("/v1/demand-signal/series/{product}/{location}")]
 pub(crate) async fn get_demand_series(
     cx: Cx,
     _caller: Caller<ReadRecommendations>,
     shelf: web::Data<Shelf<Model>>,
-    path: PathOf<(ProductId, LocationId)>,
+    path: PathOf<SeriesOf>,
     filter: Params<SeriesFilter>,
 ) -> Result<web::Json<SeriesView>, ApiError> {
-    let (product, location) = path.into_inner();
+    let SeriesOf { product, location } = path.into_inner();
     let key = Key { product, location, grain: filter.grain };
     let found = series::find(&mut *cx.store().read().await?, &key).await?;
     let found = found.ok_or_else(|| ApiError::not_found("series"))?;
