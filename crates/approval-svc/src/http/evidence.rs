@@ -28,7 +28,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 #[serde(deny_unknown_fields)]
 pub(crate) struct EvidenceQuery {
     /// Leaves of a checkpoint that was kept from earlier: the file then proves that the log begins with it.
-    #[param(minimum = 1, maximum = 9007199254740991)]
+    #[param(minimum = 1, maximum = 2147483647)]
     consistent_with: Option<u64>,
 }
 

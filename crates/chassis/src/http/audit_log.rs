@@ -60,7 +60,7 @@ pub(crate) struct InclusionQuery {
     /// Id of the leaf, from `/v1/audit`.
     id: String,
     /// In the log of this many leaves; without it, of the newest checkpoint.
-    #[param(minimum = 1, maximum = 9007199254740991)]
+    #[param(minimum = 1, maximum = 2147483647)]
     size: Option<u64>,
 }
 
@@ -110,10 +110,10 @@ pub(crate) async fn prove_inclusion(
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConsistencyQuery {
     /// Leaves of the older state.
-    #[param(minimum = 0, maximum = 9007199254740991)]
+    #[param(minimum = 0, maximum = 2147483647)]
     from: u64,
     /// Leaves of the newer state; without it, of the newest checkpoint.
-    #[param(minimum = 0, maximum = 9007199254740991)]
+    #[param(minimum = 0, maximum = 2147483647)]
     to: Option<u64>,
 }
 
