@@ -228,7 +228,7 @@ impl Desk {
         request.callbacks.push(url.to_owned());
         store::set_callbacks(tx, request).await?;
         if request.state.ended().is_some() {
-            deliver(tx, request, url, None).await?;
+            deliver(tx, request, url).await?;
         }
         Ok(())
     }
@@ -444,7 +444,7 @@ impl Desk {
         tx.emit(&event).await?;
         policies::remember(tx, &past::recorded(request, ended)).await?;
         for url in &request.callbacks {
-            deliver(tx, request, url, None).await?;
+            deliver(tx, request, url).await?;
         }
         Ok(())
     }
@@ -540,9 +540,8 @@ fn ended_by(case: &Case, by: &DecidedBy) -> String {
     }
 }
 
-/// `question`: index of the decision that sent the request back; otherwise the end of it is told.
-async fn deliver(tx: &mut Tx, request: &Stored, url: &str, question: Option<usize>) -> Result<(), StoreError> {
-    let delivery = Delivery { approval_id: request.id.clone(), url: url.to_owned(), question };
+async fn deliver(tx: &mut Tx, request: &Stored, url: &str) -> Result<(), StoreError> {
+    let delivery = Delivery { approval_id: request.id.clone(), url: url.to_owned() };
     // One order key per execution: n8n answers 500 to one of two resumes at the same moment, and an execution that is
     // gone for good must not hold back another one that waits for the same decision.
     let mut effect = NewEffect::new(callback::NAME, url, &delivery)?.about(subject(&request.id));

@@ -126,13 +126,26 @@ pub(crate) async fn suspected(tx: &mut Tx, event: Received<ApprovalSuspected>) -
     Ok(())
 }
 
-/// Who asked is told what an approver wants to know.
+/// Who asked is told what an approver wants to know; where that is nobody known, an operator is to find somebody.
 pub(crate) async fn sent_back(
     notifier: &Notifier,
     tx: &mut Tx,
     event: Received<ApprovalSentBack>,
 ) -> Result<(), HandleError> {
     let ApprovalSentBack { approval_id, title, by, question, asked, answer_by, .. } = event.payload;
+    if asked.is_empty() {
+        let incident = Incident {
+            class: "question_without_addressee".into(),
+            severity: 3,
+            title: format!("Nobody to answer a question about: {title}"),
+            owner: OPERATOR.into(),
+            about: Some(format!("approval:{approval_id}")),
+            details: json!({"by": by, "question": question, "answer_by": answer_by}),
+            same: None,
+        };
+        exceptions::raise(tx, OURSELVES, incident).await?;
+        return Ok(());
+    }
     let data = fields(json!({"title": title, "by": by, "question": question, "answer_by": answer_by}));
     for person in asked {
         ask(notifier, tx, APPROVAL_SENT_BACK, &approval_id, &event.envelope.id, &person, data.clone()).await?;

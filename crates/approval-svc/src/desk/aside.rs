@@ -4,16 +4,16 @@ use chassis::prelude::{StoreError, Timestamp, Tx};
 use contracts::{PersonId, events::ApprovalSentBack};
 use governance::{
     Actor,
-    request::{Added, Question, Remark, RemarkKind, Verdict},
+    request::{Added, Question, Remark, RemarkKind},
 };
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{Desk, DeskError, LINK_OUTLIVES_STEP, deliver, name_of, subject};
+use super::{Desk, DeskError, LINK_OUTLIVES_STEP, name_of, subject};
 use crate::store::{self, Stored};
 
 impl Desk {
-    /// Who asked is told the question: the person by a link, the workflow by its callback.
+    /// The person who asked, or for whom a workflow did, is told the question, with a link to answer.
     pub(super) async fn tell_sent_back(
         &self,
         tx: &mut Tx,
@@ -39,11 +39,8 @@ impl Desk {
             answer_by: question.answer_by,
             sent_back_at: question.at,
         };
+        // No callback: a workflow waits for the end, and a question is none.
         tx.emit(&event).await?;
-        let said = request.state.decisions.iter().rposition(|said| said.verdict == Verdict::SendBack);
-        for url in &request.callbacks {
-            deliver(tx, request, url, said).await?;
-        }
         Ok(())
     }
 

@@ -32,9 +32,6 @@ const BODY_TYPE: &str = "steward.approval.decided.v1";
 pub(crate) struct Delivery {
     pub(crate) approval_id: String,
     pub(crate) url: String,
-    /// Index of the decision that sent the request back; absent = its end is told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) question: Option<usize>,
 }
 
 /// What is posted.
@@ -113,7 +110,7 @@ impl CallbackExecutor {
         drop(reader);
         let request = request.ok_or_else(|| Attempt::refused("the request is gone"))?;
         let now = cx.clock().now();
-        let body = body(&request, delivery.question, now)?;
+        let body = body(&request, now)?;
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         headers.extend(self.proof(&effect.id, now, &body)?);
         Ok(OutgoingRequest { method: reqwest::Method::POST, url, headers, body, purpose: NAME })
@@ -138,26 +135,15 @@ impl CallbackExecutor {
     }
 }
 
-fn body(request: &Stored, question: Option<usize>, now: Timestamp) -> Result<Vec<u8>, Attempt> {
-    let asked_back = question.and_then(|index| request.state.decisions.get(index));
-    let data = match (asked_back, request.state.ended()) {
-        (Some(said), _) => Decided {
-            approval_id: &request.id,
-            outcome: Status::SentBack,
-            decided_by: vec![said.person.clone()],
-            comment: said.comment.as_deref(),
-            grant: None,
-            decided_at: said.at,
-        },
-        (None, Some(ended)) => Decided {
-            approval_id: &request.id,
-            outcome: Status::of(&request.state),
-            decided_by: decided_by(&request.state),
-            comment: ended.comment.as_deref(),
-            grant: request.grant.as_ref().map(|grant| grant.token.as_str()),
-            decided_at: ended.at,
-        },
-        (None, None) => return Err(Attempt::refused("the request is still waiting")),
+fn body(request: &Stored, now: Timestamp) -> Result<Vec<u8>, Attempt> {
+    let ended = request.state.ended().ok_or_else(|| Attempt::refused("the request is still waiting"))?;
+    let data = Decided {
+        approval_id: &request.id,
+        outcome: Status::of(&request.state),
+        decided_by: decided_by(&request.state),
+        comment: ended.comment.as_deref(),
+        grant: request.grant.as_ref().map(|grant| grant.token.as_str()),
+        decided_at: ended.at,
     };
     serde_json::to_vec(&Body { kind: BODY_TYPE, timestamp: now, data })
         .map_err(|error| Attempt::refused(error.to_string()))

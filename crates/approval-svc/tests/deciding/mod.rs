@@ -48,7 +48,7 @@ const TWO_OF_OPS: &str = "{policy: two, version: 1, grant_valid_for: 1h, rows: [
 
 async fn question(on: &Wish<'_>) {
     let n8n = MockServer::start().await;
-    Mock::given(path("/webhook-waiting/7")).respond_with(ResponseTemplate::new(200)).expect(2).mount(&n8n).await;
+    Mock::given(path("/webhook-waiting/7")).respond_with(ResponseTemplate::new(200)).expect(1).mount(&n8n).await;
     let uri = n8n.uri();
     let bed = Bed::with(&Wish { callbacks: Some(&uri), ..wish(on, TWO_OF_OPS) }).await;
     let mut body = cross_region();
@@ -62,9 +62,8 @@ async fn question(on: &Wish<'_>) {
         (back.body["status"].as_str(), &back.body["question"]["question"]),
         (Some("sent_back"), &json!("why so many?"))
     );
-    bed.until_audited(&id, "callback.delivered").await;
-    let sent: Value = n8n.received_requests().await.unwrap()[0].body_json().unwrap();
-    assert_eq!((&sent["data"]["outcome"], &sent["data"]["comment"]), (&json!("sent_back"), &json!("why so many?")));
+    bed.turns(5).await;
+    assert!(n8n.received_requests().await.unwrap().is_empty(), "a workflow waits for the end");
     let events = bed.events().await;
     let (kind, told) = events.last().unwrap();
     assert_eq!((kind.as_str(), &told["asked"][0]["person"]), (ApprovalSentBack::TYPE, &json!("mia")));
@@ -89,12 +88,12 @@ async fn question(on: &Wish<'_>) {
     let done = bed.decide("olga", &id, json!({"decision": "approve", "comment": "then go"})).await;
     assert_eq!((done.body["status"].as_str(), &done.body["decided_by"]), (Some("approved"), &json!(["sven", "olga"])));
     for _ in 0..500 {
-        if n8n.received_requests().await.unwrap().len() == 2 {
+        if n8n.received_requests().await.unwrap().len() == 1 {
             break;
         }
         bed.turns(1).await;
     }
-    let sent: Value = n8n.received_requests().await.unwrap()[1].body_json().unwrap();
+    let sent: Value = n8n.received_requests().await.unwrap()[0].body_json().unwrap();
     assert_eq!((&sent["data"]["outcome"], &sent["data"]["comment"]), (&json!("approved"), &json!("then go")));
     bed.stop().await;
 }
