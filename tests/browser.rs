@@ -138,7 +138,7 @@ async fn an_approver_sees_why_and_approves_by_clicking() -> Result<()> {
         ensure!(text.contains(told), "the page does not say {told:?}:\n{text}");
     }
     let buttons = client.find_all(Locator::Css("button[name=decision]")).await?;
-    ensure!(buttons.len() == 3, "{} buttons", buttons.len());
+    ensure!(buttons.len() == 4, "{} buttons", buttons.len());
     fits(client, DESKTOP).await?;
     picture(&browser, &scratch, "approval-desktop").await?;
     fits(client, PHONE).await?;
