@@ -89,6 +89,10 @@ async fn run(fortress: &Fortress, prefix: &str, caller: &str) -> Result<(Tally, 
     Ok((serde_json::from_str(&text)?, found))
 }
 
+/// They take a whole policy, whose schema holds itself (a group of groups): the client makes up wrong ones, but no right
+/// one. The tests of approval-svc send those.
+const UNIMAGINABLE: [&str; 3] = ["/policies/{id}/preview", "/policies/{id}/versions", "/policy-simulations"];
+
 /// A run in which everything ends at the door proves nothing about the rooms behind it.
 async fn enough_got_through(fortress: &Fortress, tally: &Tally) -> Result<()> {
     let mut operations = BTreeSet::new();
@@ -113,6 +117,7 @@ async fn enough_got_through(fortress: &Fortress, tally: &Tally) -> Result<()> {
             && (operation.contains("/dead-letters/{id}") || operation.contains("/operations/{id}"));
         // Somebody else than who overrode reviews, and the laptop has one person's key.
         let hopeless = hopeless || operation.ends_with("/overrides/{id}/review");
+        let hopeless = hopeless || UNIMAGINABLE.iter().any(|path| operation.ends_with(path));
         if good == 0 && !hopeless {
             never.push(format!("{operation}: {statuses:?}"));
         }
