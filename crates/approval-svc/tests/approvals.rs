@@ -3,12 +3,9 @@
 
 mod bed;
 mod deciding;
-#[path = "cases/evidence.rs"]
 mod evidence;
 mod policies;
-#[path = "cases/reask.rs"]
 mod reask;
-#[path = "cases/revocation.rs"]
 mod revocation;
 
 use bed::{Bed, Wish, cross_region, key, routine};

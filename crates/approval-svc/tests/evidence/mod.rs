@@ -208,7 +208,7 @@ async fn proofs_are_there_for_who_may_read_the_audit() {
 
     assert_eq!(bed.get("audra", "/v1/audit/proofs/inclusion?id=nothing").await.status, 404);
     for wrong in ["inclusion?id=x&size=99999", "consistency?from=99999", "consistency?from=1&to=99999"] {
-        assert_eq!(bed.get("audra", &format!("/v1/audit/proofs/{wrong}")).await.status, 400, "{wrong}");
+        assert_eq!(bed.get("audra", &format!("/v1/audit/proofs/{wrong}")).await.status, 422, "{wrong}");
     }
     assert_eq!(bed.get("n8n", "/v1/audit/checkpoint").await.status, 403);
     assert_eq!(bed.get("wim", &format!("/v1/approvals/{id}/evidence")).await.status, 404, "outside their region");
