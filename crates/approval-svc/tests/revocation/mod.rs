@@ -63,6 +63,7 @@ async fn a_grant_that_was_used_or_ran_out_is_not_taken_back() {
         consumed_at: bed.clock.now(),
     };
     bed.publish(&consumed).await;
+    bed.until_audited(&used, "grant.consumed").await;
     let revoke = async |id: &str, body| bed.post("opal", &format!("/v1/approvals/{id}/revocation"), None, &body).await;
     let why = json!({"reason": "a mistake"});
     assert_eq!(revoke(&used, why.clone()).await.problem(), "grant-used");
