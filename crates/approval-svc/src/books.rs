@@ -73,9 +73,12 @@ impl Books {
 
     /// The base policy as it was last looked at, without asking the store; the file's before the first look. For what
     /// compares amounts beside a judgement, not for judging.
-    pub(crate) fn base_at_hand(&self) -> Policy {
+    pub(crate) fn with_base_at_hand<R>(&self, look: impl FnOnce(&Policy) -> R) -> R {
         let known = self.known().as_ref().map(|known| Arc::clone(&known.book));
-        known.map_or_else(|| self.file.get().policy.clone(), |book| book.base().clone())
+        match known {
+            Some(book) => look(book.base()),
+            None => look(&self.file.get().policy),
+        }
     }
 
     /// What requests are judged by at this moment, and how often it has changed: what a change is built upon.

@@ -54,8 +54,9 @@ impl Desk {
     /// for is within nobody's authority.
     pub(crate) fn convert(&self, amount: Money, currency: Currency) -> Option<Money> {
         same_currency(amount, currency).or_else(|| {
-            let policy = self.policies.base_at_hand();
-            policy.money.as_ref().filter(|stated| stated.base == currency)?.convert(amount)
+            self.policies.with_base_at_hand(|policy| {
+                policy.money.as_ref().filter(|stated| stated.base == currency)?.convert(amount)
+            })
         })
     }
 
@@ -373,14 +374,15 @@ impl Desk {
         let directory = self.directory();
         let about = |types: &[Kind]| types.is_empty() || types.contains(&request.case.input.kind);
         let limits = directory.limits().iter().filter(|limit| about(&limit.scope.types));
-        let policy = self.policies.base_at_hand();
-        // A row's bounds are where the policy asks somebody else: the last amount below each is "just below".
-        let ranges = policy.rows.iter().filter(|row| about(&row.when.kind)).filter_map(|row| row.when.value);
-        let bounds = ranges.flat_map(|range| {
-            let below = [range.at_least, range.below].into_iter().flatten();
-            below.map(move |bound| Money::new(bound.saturating_sub(1), range.currency))
-        });
-        limits.filter_map(|limit| limit.per_request).chain(bounds).collect()
+        self.policies.with_base_at_hand(|policy| {
+            // A row's bounds are where the policy asks somebody else: the last amount below each is "just below".
+            let ranges = policy.rows.iter().filter(|row| about(&row.when.kind)).filter_map(|row| row.when.value);
+            let bounds = ranges.flat_map(|range| {
+                let below = [range.at_least, range.below].into_iter().flatten();
+                below.map(move |bound| Money::new(bound.saturating_sub(1), range.currency))
+            });
+            limits.filter_map(|limit| limit.per_request).chain(bounds).collect()
+        })
     }
 
     async fn look_for_reciprocity(&self, tx: &mut Tx, request: &Stored, approver: &PersonId) -> Result<(), StoreError> {
