@@ -30,6 +30,10 @@ pub(crate) trait BusPort: Send + Sync {
     /// Publishes; the answer for each event, in order, comes when the bus has made it durable.
     async fn publish(&self, events: &[Envelope]) -> Vec<Result<(), PublishError>>;
 
+    /// Called while there is nothing to publish: a publisher that failed looks whether it works again. Its trouble would
+    /// otherwise stand until its next event, which another replica may publish.
+    async fn look_again(&self) {}
+
     /// Delivers events that match the intake's bindings, at least once and in order of each subject, until stopped.
     async fn consume(&self, intake: Intake, stop: CancellationToken);
 

@@ -235,6 +235,14 @@ impl BusPort for RabbitBus {
         }
     }
 
+    async fn look_again(&self) {
+        let failed = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).contains_key("publisher");
+        if failed {
+            let trouble = self.publisher().await.err().map(|error| crate::chain(&error));
+            self.note("publisher", trouble);
+        }
+    }
+
     async fn consume(&self, intake: Intake, stop: CancellationToken) {
         let mut pause = Duration::from_millis(250);
         while !stop.is_cancelled() {

@@ -77,6 +77,7 @@ async fn round(
     let claim = || Row::claim(store, "bus", false, BATCH, HOLD);
     let rows = if claimed.is_empty() { claim().await? } else { std::mem::take(claimed) };
     if rows.is_empty() {
+        bus.look_again().await;
         return Ok(Round::Idle);
     }
     if rows.len() < BATCH || stop.is_cancelled() {

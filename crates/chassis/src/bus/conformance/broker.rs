@@ -7,6 +7,8 @@ use lapin::{
     types::FieldTable,
 };
 
+use testkit::Proxy;
+
 use super::*;
 
 async fn client(bed: &Bed) -> (Connection, Channel) {
@@ -42,6 +44,7 @@ async fn a_broker_s_faults_are_survived() {
     require!(RabbitMq);
     let bed = Bed::over(Some(borrow_virtual_host().await.unwrap()));
     an_event_for_nobody_is_refused_until_somebody_is_there(&bed).await;
+    a_publisher_that_failed_recovers_without_an_event(&bed).await;
     what_was_taken_and_not_acknowledged_is_heard_once(&bed).await;
     bytes_that_are_no_event_are_a_dead_letter_as_they_were(&bed).await;
     what_the_broker_gives_up_is_a_dead_letter_of_ours(&bed).await;
@@ -56,6 +59,23 @@ async fn an_event_for_nobody_is_refused_until_somebody_is_there(bed: &Bed) {
     bed.publish(&publisher, &lonely).await;
     subscriber.until_heard("lonely", &[1]).await;
     subscriber.rest().await;
+}
+
+/// Its last event failed and another replica published it: there is nothing left that would tell it better.
+async fn a_publisher_that_failed_recovers_without_an_event(bed: &Bed) {
+    let mut url = url::Url::parse(bed.broker.as_ref().unwrap()).unwrap();
+    let proxy = Proxy::before(url.port().unwrap()).await.unwrap();
+    url.set_port(Some(proxy.port())).unwrap();
+    let publisher = RabbitBus::new(url.as_str(), "recovering", 50);
+    publisher.no_consumer();
+    proxy.refuse();
+    let outcomes = publisher.publish(&bed.events("recovering", 0..1)).await;
+    assert!(matches!(&outcomes[..], [Err(PublishError::Away(_))]), "{outcomes:?}");
+    publisher.look_again().await;
+    assert!(publisher.trouble().is_some_and(|trouble| trouble.cause.starts_with("publisher: ")));
+    proxy.resume();
+    publisher.look_again().await;
+    assert_eq!(publisher.trouble(), None);
 }
 
 /// The consumer dies between its commit and its acknowledgement.
