@@ -57,7 +57,7 @@ fn series(n: u64) -> Value {
 /// A snapshot whose outcome is known: backorders come where stock is short of the forecast, and by chance.
 fn snapshot(n: u64) -> Value {
     let units = |salt: u64, most: u32| f64::from(noise(n, salt) % most);
-    let (forecast, on_hand) = (units(1, 300), units(2, 400));
+    let (forecast, on_hand, month) = (units(1, 300), units(2, 400), units(8, 100));
     let short = f64::from(noise(n, 3) % 100) < if on_hand < forecast { 40.0 } else { 3.0 };
     let request = json!({
         "product": format!("SKU-{n}"), "as_of": "2026-11-23T07:59:00Z",
@@ -65,7 +65,8 @@ fn snapshot(n: u64) -> Value {
             "backordered": 0.0},
         "lead_time_weeks": units(7, 16),
         "forecast": {"months_3": forecast, "months_6": forecast * 2.0, "months_9": forecast * 3.0},
-        "sales": {"month_1": units(8, 100), "months_3": units(9, 300), "months_6": 300.0 + units(10, 300),
+        // Each horizon includes the shorter ones.
+        "sales": {"month_1": month, "months_3": month + units(9, 200), "months_6": 300.0 + units(10, 300),
             "months_9": 600.0 + units(11, 300)},
         "supplier": {"performance_6_months": units(12, 101) / 100.0, "performance_12_months": units(13, 101) / 100.0},
         "options": {"explain": false},

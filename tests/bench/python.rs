@@ -43,7 +43,8 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
 /// Runs a program whose last line is what it tells.
 fn told(command: &mut Command) -> Result<Told> {
     let output = command.output()?;
-    ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    let printed = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(output.status.success(), "{command:?} failed: {}{}", printed(&output.stdout), printed(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
     Ok(serde_json::from_str(text.lines().last().context("it told nothing")?)?)
 }

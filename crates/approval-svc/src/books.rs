@@ -113,7 +113,10 @@ impl Books {
         let active = policies::active(&mut reader).await?;
         let mut kept = policies::find(&mut reader, &file.reference.id, file.reference.version).await?;
         if kept.is_none() {
+            // Who holds a connection and waits for another one stands still when all do.
+            drop(reader);
             keep(cx, &file).await?;
+            reader = cx.store().read().await?;
             kept = policies::find(&mut reader, &file.reference.id, file.reference.version).await?;
         }
         drop(reader);

@@ -23,7 +23,7 @@ use governance::{
     authority::{OverrideRefused, PatternRules},
     calendar::{self, Calendars},
     link::{Link, LinkRefused},
-    policy::AtTimeout,
+    policy::{AtTimeout, Then},
     request::{Decision, Ended, Happened, Opening, Refused, Timing, Transition, Verdict},
 };
 use jiff::SignedDuration;
@@ -159,7 +159,11 @@ impl Desk {
         }
         let requester = Requester { by: by.clone(), on_behalf_of: new.on_behalf_of.clone() };
         let chain = self.chain_of(tx, &new.related, &requester).await?;
-        let people = self.people_opening(tx, &case.input, &chain).await?;
+        // Who acts for whom matters only where somebody is asked.
+        let people = match case.route.then {
+            Then::Steps(_) => Arc::new(self.people_opening(tx, &case.input, &chain).await?),
+            Then::AutoApprove | Then::Deny => directory,
+        };
         let opening = Opening {
             requester,
             from: case.input.from.clone(),

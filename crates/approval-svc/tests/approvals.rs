@@ -186,6 +186,17 @@ async fn of_two_people_at_once_exactly_one_decides() {
 }
 
 #[tokio::test]
+async fn a_crowd_larger_than_the_pool_is_served_by_a_replica_that_knows_no_policy_yet() {
+    testkit::require!(Postgres);
+    let postgres = testkit::Postgres::start().await.unwrap();
+    let url = postgres.url();
+    let bed = Bed::with(&Wish { store: Some(&url), ..Wish::default() }).await;
+    let asked = futures_util::future::join_all((0..30).map(async |_| bed.ask(&routine()).await["status"].clone())).await;
+    assert!(asked.iter().all(|status| status == "approved"), "{asked:?}");
+    bed.stop().await;
+}
+
+#[tokio::test]
 async fn of_two_people_at_two_replicas_on_postgresql_exactly_one_decides() {
     testkit::require!(Postgres);
     let postgres = testkit::Postgres::start().await.unwrap();

@@ -350,12 +350,12 @@ impl Desk {
         }
         let rules = self.patterns;
         for requester in requester_names(&request.state.requester) {
-            let past = past_of(request, requester, tx.now());
-            book::add_asker(tx, &past).await?;
-            // Programs split nothing across articles, and what has no limit near it cannot be split.
-            if request.case.action.kind() != "purchase" && !past.requester.starts_with("person:") {
+            // Programs split nothing but purchases; what else they ask for is nobody's past.
+            if request.case.action.kind() != "purchase" && !requester.starts_with("person:") {
                 continue;
             }
+            let past = past_of(request, requester, tx.now());
+            book::add_asker(tx, &past).await?;
             let since = book::back(tx.now(), rules.longest().seconds());
             let earlier = book::past_of(tx.conn(), &past.requester, &past.id, since).await?;
             if earlier.is_empty() {
