@@ -12,10 +12,7 @@ mod proofs;
 
 use std::time::Duration;
 
-use contracts::{
-    audit::{AuditLeaf, TreeHash},
-    canonical_json,
-};
+use contracts::audit::{AuditLeaf, TreeHash};
 use serde_json::Value;
 use sqlx::{Row, any::AnyRow};
 
@@ -79,9 +76,6 @@ pub(crate) use leaf_columns;
 
 /// The leaf of a row, as it is hashed.
 pub(crate) fn leaf_of(row: &AnyRow) -> Result<AuditLeaf, sqlx::Error> {
-    let details: String = row.try_get("details")?;
-    // What canonical JSON cannot express (an integer beyond 2^53) is hashed as the text that was stored.
-    let sound = serde_json::from_str::<Value>(&details).ok().filter(|value| canonical_json(value).is_ok());
     Ok(AuditLeaf {
         id: row.try_get("id")?,
         at: instant(row.try_get("at")?),
@@ -90,7 +84,7 @@ pub(crate) fn leaf_of(row: &AnyRow) -> Result<AuditLeaf, sqlx::Error> {
         subject: row.try_get("subject")?,
         trace_id: row.try_get("trace_id")?,
         correlation_id: row.try_get("correlation_id")?,
-        details: sound.unwrap_or(Value::String(details)),
+        details: AuditLeaf::details_of(row.try_get("details")?),
     })
 }
 

@@ -42,13 +42,35 @@ pub struct AuditLeaf {
     pub details: Value,
 }
 
+/// Integers up to here are what they are in canonical JSON, which knows 64-bit floats only: 2^53 - 1.
+const LARGEST_EXACT: u64 = (1 << 53) - 1;
+
 impl AuditLeaf {
+    /// Stored details as a leaf holds them: the JSON of the text, or the text itself where canonical JSON would round an
+    /// integer, so that no two different details have one hash.
+    #[must_use]
+    pub fn details_of(text: String) -> Value {
+        serde_json::from_str(&text).ok().filter(is_exact).unwrap_or(Value::String(text))
+    }
+
     /// Leaf hash over the canonical JSON.
     ///
     /// # Errors
-    /// When `details` holds what canonical JSON cannot express (an integer beyond 2^53).
+    /// When the leaf has no JSON form.
     pub fn hash(&self) -> Result<TreeHash, serde_json::Error> {
         Ok(TreeHash::leaf(&canonical_json(self)?))
+    }
+}
+
+fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number
+            .as_u64()
+            .or_else(|| number.as_i64().map(i64::unsigned_abs))
+            .is_none_or(|whole| whole <= LARGEST_EXACT),
+        Value::Array(items) => items.iter().all(is_exact),
+        Value::Object(fields) => fields.values().all(is_exact),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
 
@@ -66,11 +88,14 @@ mod tests {
             subject: "approval:1".into(),
             trace_id: None,
             correlation_id: None,
-            details: serde_json::from_str(details).unwrap(),
+            details: AuditLeaf::details_of(details.to_owned()),
         };
         let hash = |details| leaf(details).hash().unwrap();
         assert_eq!(hash(r#"{"a": 1, "b": 2}"#), hash(r#"{"b": 2.0, "a": 1}"#));
         assert_ne!(hash(r#"{"a": 1}"#), hash(r#"{"a": 2}"#));
+        // As 64-bit floats these are one number each.
+        assert_ne!(hash(r#"{"a": [9007199254740992]}"#), hash(r#"{"a": [9007199254740993]}"#));
+        assert_ne!(hash(r#"{"a": {"b": -9007199254740992}}"#), hash(r#"{"a": {"b": -9007199254740993}}"#));
     }
 
     /// Guards serde_json's `float_roundtrip`, which serde_json_canonicalizer switches on for us: without it some numbers
