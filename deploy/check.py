@@ -160,22 +160,29 @@ def check_kubernetes(roots, work):
 def check_deployment(deployment, settings, section, secrets, where):
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    environment = [item["name"] for item in container["env"] if item["name"].startswith("STEWARD__")]
-    check_settings(from_environment(environment), settings_types(), where)
+    owners = pod.get("initContainers", [])
+    for one in [container, *owners]:
+        environment = [item["name"] for item in one["env"] if item["name"].startswith("STEWARD__")]
+        check_settings(from_environment(environment), settings_types(), where)
+    for owner in owners:
+        refuse(owner["command"] != [SERVICES[section], "migrate"], where, f"begins with {owner['command']}")
+        private = {mount["name"] for mount in owner["volumeMounts"]} - {mount["name"] for mount in container["volumeMounts"]}
+        refuse(private != {"owner"}, where, f"{sorted(private)} are the init container's alone, not the owner's credential")
     grace = pod["terminationGracePeriodSeconds"]
     needed = container["lifecycle"]["preStop"]["sleep"]["seconds"] + settings["http"]["drain_seconds"]
     refuse(grace <= needed, where, f"is killed after {grace} s but drains for {needed} s")
     if not secrets:  # the base has none of its own
         return
     there = set()
-    folders = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    folders = {mount["name"]: mount["mountPath"] for one in [*owners, container] for mount in one["volumeMounts"]}
     for volume in pod["volumes"]:
         sources = [source["secret"]["name"] for source in volume.get("projected", {}).get("sources", [])]
         sources += [volume["secret"]["secretName"]] if "secret" in volume else []
         for name in sources:
             refuse(name not in secrets, where, f"mounts the Secret {name}, which the overlay does not make")
             there |= {f"{folders[volume['name']]}/{key}" for key in secrets.get(name, ())}
-    missing = mounted_files(settings, section) - there
+    read = {item["value"] for owner in owners for item in owner["env"] if item["name"].endswith("_FILE")}
+    missing = (mounted_files(settings, section) | read) - there
     refuse(missing, where, f"reads {sorted(missing)}, which are not mounted")
 
 
