@@ -9,7 +9,7 @@ use contracts::{
     EventPayload,
     events::{ApprovalOverridden, ApprovalReminded, ApprovalSuspected, OverrideUnreviewed},
 };
-use governance::{GrantVerifier, Jwks};
+use governance::{Actor, Grant, GrantVerifier, Jwks, policy::RequesterExecutes};
 use serde_json::{Value, json};
 
 const HOUR: u64 = 3600;
@@ -68,6 +68,14 @@ async fn asked_by(bed: &Bed, caller: &str, key: &str, body: &Value) -> Value {
 
 fn id(body: &Value) -> &str {
     body["id"].as_str().unwrap()
+}
+
+/// The grant of a request, as the executor verifies it.
+async fn grant_of(bed: &Bed, request: &str) -> Grant {
+    let seen = bed.get("n8n", &format!("/v1/approvals/{request}")).await;
+    let jwks: Jwks = serde_json::from_value(bed.get("", "/.well-known/jwks.json").await.body).unwrap();
+    let verifier = GrantVerifier::from_jwks(&jwks).unwrap();
+    verifier.verify(seen.body["grant"].as_str().unwrap(), "steward/supply", bed.clock.now()).unwrap()
 }
 
 async fn ten_small_approvals_do_not_pass_one_limit(store: Option<&str>) {
@@ -368,13 +376,13 @@ overrides: [{role: operator, cap: {minor: 20000, currency: EUR}, reviewer: finan
         assert_eq!((done.status, done.body["status"].as_str()), (200, Some("approved")), "{}", done.body);
         assert_eq!(done.body["oversight"]["override"]["state"], "owed");
     }
-    let seen = bed.get("n8n", &format!("/v1/approvals/{request}")).await;
-    let jwks: Jwks = serde_json::from_value(bed.get("", "/.well-known/jwks.json").await.body).unwrap();
-    let verifier = GrantVerifier::from_jwks(&jwks).unwrap();
-    let grant = verifier.verify(seen.body["grant"].as_str().unwrap(), "steward/supply", bed.clock.now()).unwrap();
+    let grant = grant_of(&bed, &request).await;
     let mark = grant.by_override.clone().unwrap();
     assert_eq!((mark.person.as_str(), mark.role.as_str(), mark.ticket.as_str()), ("opal", "operator", "INC-4711"));
-    assert!(grant.executable_by(&mark.person).is_err());
+    let n8n = Actor::Service { key: "n8n".into() };
+    assert_eq!(grant.requested_by.as_ref().map(|requester| &requester.by), Some(&n8n));
+    assert_eq!((grant.requester_executes, grant.executable_by(&n8n)), (RequesterExecutes::ProgramsOnly, Ok(())));
+    assert!(grant.executable_by(&Actor::Person { person: mark.person }).is_err());
     let events = bed.events().await;
     let told: Vec<_> = events.iter().filter(|(kind, _)| kind == ApprovalOverridden::TYPE).collect();
     assert_eq!((told.len(), &told[0].1["reviewers"][0]["person"]), (1, &json!("finn")));

@@ -5,7 +5,7 @@
 use contracts::{Action, Facts, LocationId, Money, RegionId, money::Currency};
 use governance::{
     Directory, Kind, Policy, Site,
-    policy::{CannotJudge, DEFAULT_POLICY, FindingKind, Input, NO_ROW, Row, Then, When},
+    policy::{CannotJudge, DEFAULT_POLICY, FindingKind, Input, NO_ROW, RequesterExecutes, Row, Then, When},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -59,6 +59,25 @@ fn a_route_is_pinned_and_says_which_rows_failed_on_what() {
     let mut edited = policy.clone();
     edited.rows[0].then = Then::Deny;
     assert_ne!(edited.reference().unwrap().digest, reference.digest);
+}
+
+#[test]
+fn a_row_says_otherwise_than_its_policy_whether_the_requester_executes() {
+    let text = "
+policy: test
+version: 1
+grant_valid_for: 1h
+requester_executes: programs_only
+rows:
+  - {name: sell-off, when: {kind: [write_off]}, then: deny, requester_executes: refused}
+  - {name: rest, then: deny}";
+    let policy = Policy::parse(text).unwrap();
+    let reference = policy.reference().unwrap();
+    let rule = |kind: &str| policy.route(&reference, &input(json!({"kind": kind}))).requester_executes;
+    assert_eq!(rule("write_off"), RequesterExecutes::Refused);
+    assert_eq!(rule("purchase"), RequesterExecutes::ProgramsOnly);
+    let silent = Policy { requester_executes: RequesterExecutes::Allowed, ..policy.clone() };
+    assert!(serde_json::to_value(&silent).unwrap().get("requester_executes").is_none(), "its digest is the old one");
 }
 
 #[test]
@@ -234,6 +253,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
             shadows: Vec::new(),
             tolerances: None,
             grant_valid_for: None,
+            requester_executes: None,
         };
         whens.into_iter().enumerate().map(row).collect()
     })
