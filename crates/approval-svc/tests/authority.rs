@@ -10,6 +10,7 @@ use contracts::{
     events::{ApprovalOverridden, ApprovalReminded, ApprovalSuspected, OverrideUnreviewed},
 };
 use governance::{Actor, Grant, GrantVerifier, Jwks, policy::RequesterExecutes};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const HOUR: u64 = 3600;
@@ -42,6 +43,7 @@ on_both_stores! {
     duties_stay_apart_through_delegation_and_along_a_chain
     what_looks_wrong_is_flagged_once_with_its_evidence
     an_edit_leaves_no_approval_standing_for_more_than_its_giver_may
+    the_page_of_an_override_shows_it_and_takes_the_review_of_whoever_owes_it
     an_override_is_told_reviewed_and_lowers_the_cap_while_its_review_is_overdue
 }
 
@@ -195,7 +197,7 @@ async fn a_delegate_decides_in_the_delegator_s_right_until_it_ends(store: Option
     let told = bed.events().await.last().unwrap().1["asked"].clone();
     let names: Vec<_> = told.as_array().unwrap().iter().map(|one| one["person"].as_str().unwrap()).collect();
     assert_eq!(names, ["sven", "finn"], "olga is out of office");
-    let page = bed.http(reqwest::Method::GET, &bed.link("finn").await).send().await.unwrap().text().await.unwrap();
+    let page = shown(&bed, "finn").await;
     assert!(page.contains("<form"), "the delegate's link lets them decide");
     let decided = bed.decide("finn", id(&asked), approve()).await;
     assert_eq!(decided.status, 200, "{}", decided.body);
@@ -321,6 +323,8 @@ limits: [{name: purchases, role: store_manager, scope: {types: [purchase]}, per_
     more["action"]["quantity"] = json!(30.0);
     asked_by(&bed, "olga", "more", &more).await;
     assert_eq!(suspected(&bed).await[2]["pattern"], "approve_then_edit");
+    let page = shown(&bed, "sven").await;
+    assert!(page.contains("Changed after approval") && page.contains("where 24 were approved within"), "{page}");
     bed.stop().await;
 }
 
@@ -355,6 +359,47 @@ async fn an_edit_leaves_no_approval_standing_for_more_than_its_giver_may(store: 
     let left = bed.get("olga", "/v1/limits").await;
     assert_eq!(left.body["limits"][0]["used"]["spent"]["minor"], 12000 + 15000, "each counts as what it was");
     assert_eq!(bed.decide("sven", id(&asked), approve()).await.body["status"], "approved");
+    bed.stop().await;
+}
+
+async fn shown(bed: &Bed, person: &str) -> String {
+    bed.http(Method::GET, &bed.link(person).await).send().await.unwrap().text().await.unwrap()
+}
+
+async fn the_page_of_an_override_shows_it_and_takes_the_review_of_whoever_owes_it(store: Option<&str>) {
+    let rule = "
+overrides: [{role: operator, cap: {minor: 20000, currency: EUR}, reviewer: finance, review_within: 1d}]
+";
+    let bed = bed(store, rule).await;
+    let request = bed.ask_id(&cross_region()).await;
+    let why = json!({"reason": "The truck <leaves> now.", "ticket": "INC-4711"});
+    let done = bed.post("opal", &format!("/v1/approvals/{request}/override"), None, &why).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    for (person, reviews) in [("finn", true), ("olga", false)] {
+        let page = shown(&bed, person).await;
+        assert!(page.contains("approved this alone, as operator"), "{page}");
+        assert!(page.contains("The truck &lt;leaves&gt; now.") && page.contains("INC-4711"), "{page}");
+        assert!(page.contains("A review by finance is owed until"), "{page}");
+        assert_eq!(page.contains("value=\"justified\""), reviews, "{person}: {page}");
+    }
+    let state = async || bed.get("finn", "/v1/overrides").await.body["items"][0]["state"].clone();
+    let review = async |person: &str, decision: &str, comment: &str| {
+        let form = [("decision", decision), ("comment", comment)];
+        bed.http(Method::POST, &bed.link(person).await).form(&form).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(review("olga", "justified", "It was.").await, 403);
+    assert_eq!(review("finn", "justified", " ").await, 422);
+    assert_eq!(state().await, "owed", "who looks, or may not, or says nothing, pays nothing");
+    for _ in 0..2 {
+        assert_eq!(review("finn", "justified", "It did leave.").await, 303);
+    }
+    assert_eq!(state().await, "reviewed");
+    assert_eq!(review("finn", "unjustified", "On second thought.").await, 409);
+    let page = shown(&bed, "finn").await;
+    assert!(page.contains("found it justified") && page.contains("It did leave."), "{page}");
+    assert!(!page.contains("<form"), "it is reviewed once: {page}");
+    let plain = bed.ask_id(&cross_region()).await;
+    assert_eq!(review("olga", "justified", "Nobody overrode this.").await, 400, "{plain}");
     bed.stop().await;
 }
 

@@ -159,16 +159,22 @@ impl From<DeskError> for ApiError {
                 Self::problem(Problem::new(slug, 403, "You cannot override this").detail(refused.to_string()))
             }
             DeskError::Review(refused) => {
-                let (slug, status) = match &refused {
-                    ReviewRefused::OwnOverride(_) => ("own-override", 403),
-                    ReviewRefused::NotReviewer { .. } => ("not-a-reviewer", 403),
-                    ReviewRefused::Reviewed(_) => ("already-reviewed", 409),
-                };
+                let (slug, status) = review_status(&refused);
                 Self::problem(Problem::new(slug, status, "You cannot review this").detail(refused.to_string()))
             }
             DeskError::Store(error) => error.into(),
             DeskError::Key(error) => Self::internal(error),
         }
+    }
+}
+
+/// Word and HTTP status, for problems and pages alike.
+fn review_status(refused: &ReviewRefused) -> (&'static str, u16) {
+    match refused {
+        ReviewRefused::OwnOverride(_) => ("own-override", 403),
+        ReviewRefused::NotReviewer { .. } => ("not-a-reviewer", 403),
+        ReviewRefused::CommentNeeded => ("comment-needed", 422),
+        ReviewRefused::Reviewed(_) => ("already-reviewed", 409),
     }
 }
 

@@ -216,7 +216,8 @@ impl Bed {
     pub(crate) async fn link(&self, person: &str) -> String {
         let events = self.events().await.into_iter().rev();
         let told = events.flat_map(|(_, event)| {
-            let people = ["asked", "watchers"].map(|people| event[people].as_array().cloned().unwrap_or_default());
+            let people =
+                ["asked", "watchers", "reviewers"].map(|people| event[people].as_array().cloned().unwrap_or_default());
             people.concat()
         });
         let link =
