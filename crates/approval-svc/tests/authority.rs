@@ -4,7 +4,7 @@
 #[expect(dead_code, reason = "the bed serves other tests too")]
 mod bed;
 
-use bed::{Bed, Wish, cross_region};
+use bed::{Bed, Wish, cross_region, on_both_stores};
 use contracts::{
     EventPayload,
     events::{ApprovalOverridden, ApprovalReminded, ApprovalSuspected, OverrideUnreviewed},
@@ -15,25 +15,6 @@ use serde_json::{Value, json};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
-
-/// A scenario, played on each store.
-macro_rules! on_both_stores {
-    ($($scenario:ident)+) => {$(
-        mod $scenario {
-            #[tokio::test]
-            async fn on_sqlite() {
-                super::$scenario(None).await;
-            }
-
-            #[tokio::test]
-            async fn on_postgresql() {
-                testkit::require!(Postgres);
-                let postgres = testkit::Postgres::start().await.unwrap();
-                super::$scenario(Some(&postgres.url())).await;
-            }
-        }
-    )+};
-}
 
 on_both_stores! {
     ten_small_approvals_do_not_pass_one_limit

@@ -133,6 +133,44 @@ fn steps_that_nobody_could_satisfy_are_named() {
 }
 
 #[test]
+fn a_person_whom_the_directory_does_not_know_is_named_wherever_they_are_asked() {
+    let step = |step: &str| {
+        let rows = format!("- {{name: all, then: {{steps: [{{{step}, decide_within: 1h}}]}}}}");
+        policy(&rows).check(&people())
+    };
+    for (asks, at) in [
+        ("ask: {people: [fay, zoe]}", "ask"),
+        ("ask: {any_of: [{role: finance}, {people: [zoe]}]}", "ask/any_of/1"),
+        ("ask: {role: finance}, at_timeout: {escalate: {to: {people: [zoe]}, within: 1h}}", "at_timeout/escalate/to"),
+    ] {
+        let findings = step(asks);
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        let finding = &findings[0];
+        assert_eq!((finding.kind, finding.is_error()), (FindingKind::UnknownPerson, true));
+        assert_eq!((finding.row.as_deref(), &*finding.pointer), (Some("all"), &*format!("/rows/0/then/steps/0/{at}")));
+        assert_eq!(finding.detail, "the directory knows no zoe");
+    }
+}
+
+#[test]
+fn a_table_with_too_many_cases_to_tell_is_refused_and_one_below_is_checked() {
+    // A transfer has two regions, so the cases grow with the square of the names.
+    let named = |count: usize| {
+        let regions = (0..count).map(|n| format!("r{n}")).collect::<Vec<_>>().join(", ");
+        let rows = format!(
+            "- {{name: far, when: {{region: {{from: [{regions}]}}}}, then: deny}}\n- {{name: rest, then: deny}}"
+        );
+        policy(&rows).check(&people())
+    };
+    assert_eq!(named(150), []);
+    let findings = named(180);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    let finding = &findings[0];
+    assert_eq!((finding.kind, finding.is_error(), &*finding.pointer), (FindingKind::TooComplex, true, "/rows"));
+    assert!(finding.detail.contains("too intertwined"), "{}", finding.detail);
+}
+
+#[test]
 fn a_case_that_comes_out_differently_is_named() {
     let text = "
 policy: p

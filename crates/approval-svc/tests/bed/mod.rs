@@ -301,6 +301,27 @@ async fn run(settings: &Settings, clock: &Clock) -> Running {
     host::start(vec![approval_svc::service(settings).unwrap()], settings, options).await.unwrap()
 }
 
+/// A scenario, played on each store.
+macro_rules! on_both_stores {
+    ($($scenario:ident)+) => {$(
+        mod $scenario {
+            #[tokio::test]
+            async fn on_sqlite() {
+                super::$scenario(None).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgresql() {
+                testkit::require!(Postgres);
+                let postgres = testkit::Postgres::start().await.unwrap();
+                super::$scenario(Some(&postgres.url())).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use on_both_stores;
+
 /// Writes the files that the settings name.
 fn settings(folder: &Path, wish: &Wish<'_>) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
