@@ -152,7 +152,7 @@ impl Desk {
         if !unknown.is_empty() {
             return Err(DeskError::Invalid(unknown));
         }
-        case.asks_again = reask::since(tx, new, &name_of(&by)).await?;
+        case.asks_again = reask::since(tx, new, &by.to_string()).await?;
         let id = tx.new_id().to_string();
         if tx.trace().correlation_id.is_none() {
             tx.correlate(id.clone());
@@ -177,7 +177,7 @@ impl Desk {
         let mut request = Stored {
             id,
             reference: new.reference.clone(),
-            requested_by: name_of(&by),
+            requested_by: by.to_string(),
             case,
             state,
             grant: None,
@@ -517,15 +517,6 @@ pub(crate) enum Fresh {
     No,
 }
 
-/// As the audit and the store name an actor.
-pub(crate) fn name_of(actor: &Actor) -> String {
-    match actor {
-        Actor::Person { person } => format!("person:{person}"),
-        Actor::Service { key } => format!("key:{key}"),
-        Actor::Steward => "steward".to_owned(),
-    }
-}
-
 /// Hashes of the request as it is now, which its evidence is checked against.
 pub(crate) fn binds(request: &Stored) -> Result<serde_json::Value, StoreError> {
     let (case, state) = (serde_json::to_value(&request.case)?, serde_json::to_value(&request.state)?);
@@ -581,7 +572,7 @@ async fn audit_refusal(
         Command::Withdraw { by, .. }
         | Command::Comment { by, .. }
         | Command::Answer { by, .. }
-        | Command::Edit { by, .. } => name_of(by),
+        | Command::Edit { by, .. } => by.to_string(),
         Command::Watch { .. } | Command::Tick => return Ok(()),
     };
     let trespass = matches!(

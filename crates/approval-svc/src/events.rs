@@ -1,11 +1,14 @@
 //! What this service does when an event arrives.
 
 use chassis::prelude::{HandleError, Received, StoreError, Tx};
-use contracts::events::{AnswerRefused, ApprovalAnswered, GrantConsumed, Said, TransferDrafted};
+use contracts::events::{
+    AnswerRefused, ApprovalAnswered, GrantConsumed, MessageFailed, MessageSent, Said, TransferDrafted,
+};
 use governance::{
     Command,
     request::{Refused, Verdict},
 };
+use serde::Serialize;
 
 use crate::{
     desk::{Desk, DeskError, subject},
@@ -24,6 +27,31 @@ pub(crate) async fn used(tx: &mut Tx, event: Received<GrantConsumed>) -> Result<
 pub(crate) async fn drafted(tx: &mut Tx, event: Received<TransferDrafted>) -> Result<(), HandleError> {
     let details = serde_json::to_value(&event.payload).map_err(StoreError::from)?;
     tx.audit("service:supply", "transfer.drafted", &subject(&event.payload.approval_id), details).await?;
+    Ok(())
+}
+
+/// A message about a request reached its channel: the evidence of the request tells when, and to whom.
+pub(crate) async fn message_sent(tx: &mut Tx, event: Received<MessageSent>) -> Result<(), HandleError> {
+    keep_message(tx, "message.sent", event.payload.about.as_deref(), &event.payload).await
+}
+
+/// A message about a request reached nobody.
+pub(crate) async fn message_failed(tx: &mut Tx, event: Received<MessageFailed>) -> Result<(), HandleError> {
+    keep_message(tx, "message.failed", event.payload.about.as_deref(), &event.payload).await
+}
+
+/// Leaves about requests that are not ours would be leaves about nothing.
+async fn keep_message(
+    tx: &mut Tx,
+    verb: &str,
+    about: Option<&str>,
+    message: &impl Serialize,
+) -> Result<(), HandleError> {
+    let Some(id) = about.and_then(|about| about.strip_prefix("approval:")) else { return Ok(()) };
+    if store::exists(tx, id).await? {
+        let details = serde_json::to_value(message).map_err(StoreError::from)?;
+        tx.audit("service:notify", verb, &subject(id), details).await?;
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web;
 use chassis::prelude::*;
-use contracts::events::{ApprovalAnswered, GrantConsumed, TransferDrafted};
+use contracts::events::{ApprovalAnswered, GrantConsumed, MessageFailed, MessageSent, TransferDrafted};
 use desk::Desk;
 use effects::callback::CallbackExecutor;
 pub use reask::AsksAgain;
@@ -64,6 +64,8 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
             Box::pin(async move { events::answered(&desk, tx, event).await })
         })
         .on::<TransferDrafted>(|_, tx, event| Box::pin(events::drafted(tx, event)))
+        .on::<MessageSent>(|_, tx, event| Box::pin(events::message_sent(tx, event)))
+        .on::<MessageFailed>(|_, tx, event| Box::pin(events::message_failed(tx, event)))
         .job(Job::every("approvals.grants", Duration::from_secs(60), |cx, _| {
             Box::pin(async move { Ok(desk::tell_lapsed(cx).await?) })
         }))

@@ -200,6 +200,15 @@ pub(crate) async fn find(reader: &mut Reader, id: &str) -> Result<Option<Stored>
     Ok(sqlx::query_as(select!("WHERE id = $1")).bind(id.to_owned()).fetch_optional(&mut **reader).await?)
 }
 
+/// Whether there is such a request.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn exists(tx: &mut Tx, id: &str) -> Result<bool, StoreError> {
+    let found = sqlx::query("SELECT 1 FROM requests WHERE id = $1").bind(id.to_owned()).fetch_optional(tx.conn());
+    Ok(found.await?.is_some())
+}
+
 /// Remembers who was told.
 ///
 /// # Errors

@@ -4,35 +4,17 @@
 #[expect(dead_code, reason = "the bed serves other tests too")]
 mod bed;
 
-use bed::{Bed, Wish, cross_region};
+use bed::{Bed, Wish, cross_region, on_both_stores};
 use contracts::{
     EventPayload,
     events::{ApprovalOverridden, ApprovalReminded, ApprovalSuspected, OverrideUnreviewed},
 };
-use governance::{GrantVerifier, Jwks};
+use governance::{Actor, Grant, GrantVerifier, Jwks, policy::RequesterExecutes};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
-
-/// A scenario, played on each store.
-macro_rules! on_both_stores {
-    ($($scenario:ident)+) => {$(
-        mod $scenario {
-            #[tokio::test]
-            async fn on_sqlite() {
-                super::$scenario(None).await;
-            }
-
-            #[tokio::test]
-            async fn on_postgresql() {
-                testkit::require!(Postgres);
-                let postgres = testkit::Postgres::start().await.unwrap();
-                super::$scenario(Some(&postgres.url())).await;
-            }
-        }
-    )+};
-}
 
 on_both_stores! {
     ten_small_approvals_do_not_pass_one_limit
@@ -42,6 +24,7 @@ on_both_stores! {
     duties_stay_apart_through_delegation_and_along_a_chain
     what_looks_wrong_is_flagged_once_with_its_evidence
     an_edit_leaves_no_approval_standing_for_more_than_its_giver_may
+    the_page_of_an_override_shows_it_and_takes_the_review_of_whoever_owes_it
     an_override_is_told_reviewed_and_lowers_the_cap_while_its_review_is_overdue
 }
 
@@ -68,6 +51,14 @@ async fn asked_by(bed: &Bed, caller: &str, key: &str, body: &Value) -> Value {
 
 fn id(body: &Value) -> &str {
     body["id"].as_str().unwrap()
+}
+
+/// The grant of a request, as the executor verifies it.
+async fn grant_of(bed: &Bed, request: &str) -> Grant {
+    let seen = bed.get("n8n", &format!("/v1/approvals/{request}")).await;
+    let jwks: Jwks = serde_json::from_value(bed.get("", "/.well-known/jwks.json").await.body).unwrap();
+    let verifier = GrantVerifier::from_jwks(&jwks).unwrap();
+    verifier.verify(seen.body["grant"].as_str().unwrap(), "steward/supply", bed.clock.now()).unwrap()
 }
 
 async fn ten_small_approvals_do_not_pass_one_limit(store: Option<&str>) {
@@ -187,7 +178,7 @@ async fn a_delegate_decides_in_the_delegator_s_right_until_it_ends(store: Option
     let told = bed.events().await.last().unwrap().1["asked"].clone();
     let names: Vec<_> = told.as_array().unwrap().iter().map(|one| one["person"].as_str().unwrap()).collect();
     assert_eq!(names, ["sven", "finn"], "olga is out of office");
-    let page = bed.http(reqwest::Method::GET, &bed.link("finn").await).send().await.unwrap().text().await.unwrap();
+    let page = shown(&bed, "finn").await;
     assert!(page.contains("<form"), "the delegate's link lets them decide");
     let decided = bed.decide("finn", id(&asked), approve()).await;
     assert_eq!(decided.status, 200, "{}", decided.body);
@@ -313,6 +304,8 @@ limits: [{name: purchases, role: store_manager, scope: {types: [purchase]}, per_
     more["action"]["quantity"] = json!(30.0);
     asked_by(&bed, "olga", "more", &more).await;
     assert_eq!(suspected(&bed).await[2]["pattern"], "approve_then_edit");
+    let page = shown(&bed, "sven").await;
+    assert!(page.contains("Changed after approval") && page.contains("where 24 were approved within"), "{page}");
     bed.stop().await;
 }
 
@@ -350,6 +343,47 @@ async fn an_edit_leaves_no_approval_standing_for_more_than_its_giver_may(store: 
     bed.stop().await;
 }
 
+async fn shown(bed: &Bed, person: &str) -> String {
+    bed.http(Method::GET, &bed.link(person).await).send().await.unwrap().text().await.unwrap()
+}
+
+async fn the_page_of_an_override_shows_it_and_takes_the_review_of_whoever_owes_it(store: Option<&str>) {
+    let rule = "
+overrides: [{role: operator, cap: {minor: 20000, currency: EUR}, reviewer: finance, review_within: 1d}]
+";
+    let bed = bed(store, rule).await;
+    let request = bed.ask_id(&cross_region()).await;
+    let why = json!({"reason": "The truck <leaves> now.", "ticket": "INC-4711"});
+    let done = bed.post("opal", &format!("/v1/approvals/{request}/override"), None, &why).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    for (person, reviews) in [("finn", true), ("olga", false)] {
+        let page = shown(&bed, person).await;
+        assert!(page.contains("approved this alone, as operator"), "{page}");
+        assert!(page.contains("The truck &lt;leaves&gt; now.") && page.contains("INC-4711"), "{page}");
+        assert!(page.contains("A review by finance is owed until"), "{page}");
+        assert_eq!(page.contains("value=\"justified\""), reviews, "{person}: {page}");
+    }
+    let state = async || bed.get("finn", "/v1/overrides").await.body["items"][0]["state"].clone();
+    let review = async |person: &str, decision: &str, comment: &str| {
+        let form = [("decision", decision), ("comment", comment)];
+        bed.http(Method::POST, &bed.link(person).await).form(&form).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(review("olga", "justified", "It was.").await, 403);
+    assert_eq!(review("finn", "justified", " ").await, 422);
+    assert_eq!(state().await, "owed", "who looks, or may not, or says nothing, pays nothing");
+    for _ in 0..2 {
+        assert_eq!(review("finn", "justified", "It did leave.").await, 303);
+    }
+    assert_eq!(state().await, "reviewed");
+    assert_eq!(review("finn", "unjustified", "On second thought.").await, 409);
+    let page = shown(&bed, "finn").await;
+    assert!(page.contains("found it justified") && page.contains("It did leave."), "{page}");
+    assert!(!page.contains("<form"), "it is reviewed once: {page}");
+    let plain = bed.ask_id(&cross_region()).await;
+    assert_eq!(review("olga", "justified", "Nobody overrode this.").await, 400, "{plain}");
+    bed.stop().await;
+}
+
 async fn an_override_is_told_reviewed_and_lowers_the_cap_while_its_review_is_overdue(store: Option<&str>) {
     let rule = "
 overrides: [{role: operator, cap: {minor: 20000, currency: EUR}, reviewer: finance, review_within: 1d}]
@@ -368,13 +402,13 @@ overrides: [{role: operator, cap: {minor: 20000, currency: EUR}, reviewer: finan
         assert_eq!((done.status, done.body["status"].as_str()), (200, Some("approved")), "{}", done.body);
         assert_eq!(done.body["oversight"]["override"]["state"], "owed");
     }
-    let seen = bed.get("n8n", &format!("/v1/approvals/{request}")).await;
-    let jwks: Jwks = serde_json::from_value(bed.get("", "/.well-known/jwks.json").await.body).unwrap();
-    let verifier = GrantVerifier::from_jwks(&jwks).unwrap();
-    let grant = verifier.verify(seen.body["grant"].as_str().unwrap(), "steward/supply", bed.clock.now()).unwrap();
+    let grant = grant_of(&bed, &request).await;
     let mark = grant.by_override.clone().unwrap();
     assert_eq!((mark.person.as_str(), mark.role.as_str(), mark.ticket.as_str()), ("opal", "operator", "INC-4711"));
-    assert!(grant.executable_by(&mark.person).is_err());
+    let n8n = Actor::Service { key: "n8n".into() };
+    assert_eq!(grant.requested_by.as_ref().map(|requester| &requester.by), Some(&n8n));
+    assert_eq!((grant.requester_executes, grant.executable_by(&n8n)), (RequesterExecutes::ProgramsOnly, Ok(())));
+    assert!(grant.executable_by(&Actor::Person { person: mark.person }).is_err());
     let events = bed.events().await;
     let told: Vec<_> = events.iter().filter(|(kind, _)| kind == ApprovalOverridden::TYPE).collect();
     assert_eq!((told.len(), &told[0].1["reviewers"][0]["person"]), (1, &json!("finn")));

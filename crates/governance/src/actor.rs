@@ -28,6 +28,17 @@ impl Actor {
     }
 }
 
+/// As the audit trail names them: `person:olga`, `key:n8n`, `steward`.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person { person } => write!(f, "person:{person}"),
+            Self::Service { key } => write!(f, "key:{key}"),
+            Self::Steward => f.write_str("steward"),
+        }
+    }
+}
+
 /// Who asks for an approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

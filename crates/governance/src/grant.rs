@@ -13,7 +13,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, erro
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Role, drift::Bound, policy::PolicyRef};
+use crate::{
+    Actor, Requester, Role,
+    drift::Bound,
+    policy::{PolicyRef, RequesterExecutes},
+};
 
 /// Explicit type in the header, so that no other JWT signed with the same key passes for a grant (RFC 8725, 3.11).
 const TYPE: &str = "steward-grant+jwt";
@@ -52,6 +56,12 @@ pub struct Grant {
     /// The facts it rests on and how far each may move.
     pub bounds: Vec<Bound>,
     pub policy: PolicyRef,
+    /// Who asked. Absent in grants of versions before this claim, which bind the requester to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<Requester>,
+    /// What the policy says about the requester as executor.
+    #[serde(default, skip_serializing_if = "RequesterExecutes::is_allowed")]
+    pub requester_executes: RequesterExecutes,
     /// Who approved, in order, each after those on whose authority they did; empty when the policy did without a
     /// person.
     pub decided_by: Vec<PersonId>,
@@ -89,6 +99,8 @@ pub enum GrantRefused {
     OtherAction { field: String },
     #[error("{person} approved this and so cannot carry it out")]
     ApproverMayNotExecute { person: PersonId },
+    #[error("{requester} asked for this, and the policy wants somebody else to carry it out")]
+    RequesterMayNotExecute { requester: Actor },
 }
 
 impl GrantRefused {
@@ -104,18 +116,34 @@ impl GrantRefused {
             Self::NotYetValid { .. } => "grant-not-yet-valid",
             Self::OtherAction { .. } => "grant-other-action",
             Self::ApproverMayNotExecute { .. } => "grant-own-approval",
+            Self::RequesterMayNotExecute { .. } => "grant-own-request",
         }
     }
 }
 
 impl Grant {
-    /// Whether this person may carry it out: whoever approved, in their own right or for somebody else, may not.
+    /// Whether they may carry it out. Whoever approved, in their own right or for somebody else, may not; of whoever
+    /// asked the policy says it.
     ///
     /// # Errors
-    /// [`GrantRefused::ApproverMayNotExecute`].
-    pub fn executable_by(&self, person: &PersonId) -> Result<(), GrantRefused> {
-        if self.decided_by.contains(person) {
+    /// [`GrantRefused::ApproverMayNotExecute`], [`GrantRefused::RequesterMayNotExecute`].
+    pub fn executable_by(&self, executor: &Actor) -> Result<(), GrantRefused> {
+        if let Actor::Person { person } = executor
+            && self.decided_by.contains(person)
+        {
             return Err(GrantRefused::ApproverMayNotExecute { person: person.clone() });
+        }
+        let asked = self.requested_by.as_ref().is_some_and(|requester| match executor {
+            Actor::Person { person } => requester.is(person),
+            program => requester.by == *program,
+        });
+        let allowed = match self.requester_executes {
+            RequesterExecutes::Allowed => true,
+            RequesterExecutes::ProgramsOnly => !matches!(executor, Actor::Person { .. }),
+            RequesterExecutes::Refused => false,
+        };
+        if asked && !allowed {
+            return Err(GrantRefused::RequesterMayNotExecute { requester: executor.clone() });
         }
         Ok(())
     }

@@ -4,9 +4,10 @@
 
 use contracts::{Action, Digest, PersonId};
 use governance::{
-    Grant, GrantRefused, GrantSigner, GrantVerifier, Jwks, PolicyRef,
+    Actor, Grant, GrantRefused, GrantSigner, GrantVerifier, Jwks, PolicyRef, Requester,
     drift::{Allowed, Bound, Fact, Tolerance, bind, drift},
     grant::{CLOCK_LEEWAY, InvalidKey, Jwk},
+    policy::RequesterExecutes,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -33,6 +34,14 @@ fn transfer() -> Action {
     .unwrap()
 }
 
+fn id(name: &str) -> PersonId {
+    PersonId::new(name).unwrap()
+}
+
+fn person(name: &str) -> Actor {
+    Actor::Person { person: id(name) }
+}
+
 fn grant() -> Grant {
     Grant {
         issuer: "steward/approvals".into(),
@@ -51,7 +60,9 @@ fn grant() -> Grant {
             fall: Allowed::Relative(0.2),
         }],
         policy: PolicyRef { id: "default".into(), version: 3, digest: Digest::of_bytes(b"policy") },
-        decided_by: vec![PersonId::new("olga").unwrap()],
+        requested_by: Some(Requester { by: person("mia"), on_behalf_of: Some(id("ann")) }),
+        requester_executes: RequesterExecutes::Refused,
+        decided_by: vec![id("olga")],
         by_override: None,
     }
 }
@@ -113,6 +124,36 @@ fn a_grant_is_for_one_action() {
     let purchase = json!({"type": "purchase", "product": "SKU-1", "to": "store-1", "supplier": "s", "quantity": 12.5});
     let refused = grant().permits(&serde_json::from_value(purchase).unwrap());
     assert_eq!(refused, Err(GrantRefused::OtherAction { field: "type".into() }));
+}
+
+#[test]
+fn who_approved_never_executes_and_who_asked_as_the_policy_says() {
+    let n8n = || Actor::Service { key: "n8n".into() };
+    let may = |requester: Option<Requester>, rule, executor: &Actor| {
+        let grant = Grant { requested_by: requester, requester_executes: rule, ..grant() };
+        // As the executor gets it.
+        let read: Grant = serde_json::from_str(&serde_json::to_string(&grant).unwrap()).unwrap();
+        read.executable_by(executor)
+    };
+    let by = |by, on_behalf_of| Some(Requester { by, on_behalf_of });
+    use RequesterExecutes::{Allowed, ProgramsOnly, Refused};
+    for rule in [Allowed, ProgramsOnly, Refused] {
+        let own = GrantRefused::ApproverMayNotExecute { person: id("olga") };
+        assert_eq!(may(by(person("mia"), None), rule, &person("olga")), Err(own.clone()), "{rule:?}");
+        assert_eq!(may(None, rule, &person("olga")), Err(own), "{rule:?}");
+        assert_eq!(may(None, rule, &person("mia")), Ok(()), "an older grant names nobody");
+        for other in [person("otto"), Actor::Service { key: "robot".into() }] {
+            assert_eq!(may(by(n8n(), Some(id("mia"))), rule, &other), Ok(()), "{rule:?} {other}");
+        }
+    }
+    let refused = |requester: Actor| Err(GrantRefused::RequesterMayNotExecute { requester });
+    for asked in [by(person("mia"), None), by(n8n(), Some(id("mia")))] {
+        assert_eq!(may(asked.clone(), Allowed, &person("mia")), Ok(()));
+        assert_eq!(may(asked.clone(), ProgramsOnly, &person("mia")), refused(person("mia")));
+        assert_eq!(may(asked, Refused, &person("mia")), refused(person("mia")));
+    }
+    assert_eq!(may(by(n8n(), None), ProgramsOnly, &n8n()), Ok(()));
+    assert_eq!(may(by(n8n(), None), Refused, &n8n()), refused(n8n()));
 }
 
 /// The key, the thumbprint and the public part of RFC 8037, appendix A; the PEM as `openssl pkey` writes it.

@@ -5,7 +5,7 @@
 use contracts::{Action, Facts, LocationId, Money, RegionId, money::Currency};
 use governance::{
     Directory, Kind, Policy, Site,
-    policy::{CannotJudge, DEFAULT_POLICY, FindingKind, Input, NO_ROW, Row, Then, When},
+    policy::{CannotJudge, DEFAULT_POLICY, FindingKind, Input, NO_ROW, RequesterExecutes, Row, Then, When},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -62,6 +62,25 @@ fn a_route_is_pinned_and_says_which_rows_failed_on_what() {
 }
 
 #[test]
+fn a_row_says_otherwise_than_its_policy_whether_the_requester_executes() {
+    let text = "
+policy: test
+version: 1
+grant_valid_for: 1h
+requester_executes: programs_only
+rows:
+  - {name: sell-off, when: {kind: [write_off]}, then: deny, requester_executes: refused}
+  - {name: rest, then: deny}";
+    let policy = Policy::parse(text).unwrap();
+    let reference = policy.reference().unwrap();
+    let rule = |kind: &str| policy.route(&reference, &input(json!({"kind": kind}))).requester_executes;
+    assert_eq!(rule("write_off"), RequesterExecutes::Refused);
+    assert_eq!(rule("purchase"), RequesterExecutes::ProgramsOnly);
+    let silent = Policy { requester_executes: RequesterExecutes::Allowed, ..policy.clone() };
+    assert!(serde_json::to_value(&silent).unwrap().get("requester_executes").is_none(), "its digest is the old one");
+}
+
+#[test]
 fn what_no_row_matches_is_denied() {
     let policy = policy("- {name: buy, when: {kind: [purchase]}, then: auto_approve}");
     let route = policy.route(&policy.reference().unwrap(), &input(json!({"kind": "write_off"})));
@@ -111,6 +130,44 @@ fn steps_that_nobody_could_satisfy_are_named() {
     assert_eq!(step(&format!("{}, {}", finance(""), finance(", distinct: false"))), []);
     // The matching has to move Fay from the first step to the second.
     assert_eq!(step(&format!("{{ask: {{people: [fay, otto]}}, decide_within: 1h}}, {}", finance(""))), []);
+}
+
+#[test]
+fn a_person_whom_the_directory_does_not_know_is_named_wherever_they_are_asked() {
+    let step = |step: &str| {
+        let rows = format!("- {{name: all, then: {{steps: [{{{step}, decide_within: 1h}}]}}}}");
+        policy(&rows).check(&people())
+    };
+    for (asks, at) in [
+        ("ask: {people: [fay, zoe]}", "ask"),
+        ("ask: {any_of: [{role: finance}, {people: [zoe]}]}", "ask/any_of/1"),
+        ("ask: {role: finance}, at_timeout: {escalate: {to: {people: [zoe]}, within: 1h}}", "at_timeout/escalate/to"),
+    ] {
+        let findings = step(asks);
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        let finding = &findings[0];
+        assert_eq!((finding.kind, finding.is_error()), (FindingKind::UnknownPerson, true));
+        assert_eq!((finding.row.as_deref(), &*finding.pointer), (Some("all"), &*format!("/rows/0/then/steps/0/{at}")));
+        assert_eq!(finding.detail, "the directory knows no zoe");
+    }
+}
+
+#[test]
+fn a_table_with_too_many_cases_to_tell_is_refused_and_one_below_is_checked() {
+    // A transfer has two regions, so the cases grow with the square of the names.
+    let named = |count: usize| {
+        let regions = (0..count).map(|n| format!("r{n}")).collect::<Vec<_>>().join(", ");
+        let rows = format!(
+            "- {{name: far, when: {{region: {{from: [{regions}]}}}}, then: deny}}\n- {{name: rest, then: deny}}"
+        );
+        policy(&rows).check(&people())
+    };
+    assert_eq!(named(150), []);
+    let findings = named(180);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    let finding = &findings[0];
+    assert_eq!((finding.kind, finding.is_error(), &*finding.pointer), (FindingKind::TooComplex, true, "/rows"));
+    assert!(finding.detail.contains("too intertwined"), "{}", finding.detail);
 }
 
 #[test]
@@ -234,6 +291,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
             shadows: Vec::new(),
             tolerances: None,
             grant_valid_for: None,
+            requester_executes: None,
         };
         whens.into_iter().enumerate().map(row).collect()
     })

@@ -198,6 +198,7 @@ async fn ask(
         to: Audience::Person(asked.person.clone()),
         // One event asks one person once; another step or reminder is another event.
         reference: Some(event.to_owned()),
+        about: Some(format!("approval:{approval}")),
         texts: vec![text],
     };
     messages::accept(tx, OURSELVES, new).await?;

@@ -23,7 +23,7 @@ async fn without_a_session_every_page_says_how_to_get_in_and_shows_nothing() {
     // A key in a header is no session either.
     let answer = bed.browser.get(bed.url("/")).bearer_auth(&bed.olga).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-    for path in ["/sign-out", "/decisions/1", "/dead-letters/supply/1"] {
+    for path in ["/sign-out", "/decisions/1", "/overrides/1", "/dead-letters/supply/1"] {
         let answer = bed.browser.post(bed.url(path)).form(&[("csrf", "x")]).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
@@ -78,6 +78,50 @@ async fn a_waiting_approval_is_shown_and_decided_as_the_visitor() {
     assert!(page.contains("Approved by olga") && page.contains("Go &lt;ahead&gt;"), "{page}");
     assert!(!page.contains("value=\"approve\""), "a decided request has no buttons");
     assert!(!visitor.page("/").await.contains("Move 24 × Coffee"), "nobody waits any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_waits_on_the_overview_until_a_second_pair_of_eyes_has_reviewed_it() {
+    let bed = Bed::start().await;
+    let finn = bed.sign_in_as("finn").await;
+    assert!(!finn.page("/").await.contains("Overrides to review"), "there is none");
+    let id = bed.overridden().await;
+    let path = format!("/decisions/{id}");
+    let overview = finn.page("/").await;
+    assert!(overview.contains("olga approved alone") && overview.contains(&path), "{overview}");
+    assert!(overview.contains("The truck &lt;leaves&gt; now.") && overview.contains("INC-4711"), "{overview}");
+    let own = bed.sign_in().await.page(&path).await;
+    assert!(own.contains("Approved alone") && !own.contains("value=\"justified\""), "nobody reviews themselves: {own}");
+
+    let page = finn.page(&path).await;
+    assert!(page.contains("A review by finance is owed until") && page.contains("288.00 EUR"), "{page}");
+    let review = format!("/overrides/{id}");
+    let words = [("verdict", "justified"), ("comment", "The truck did leave.")];
+    let stolen = finn.post(&review, &[("csrf", "guessed"), words[0], words[1]]).await;
+    assert_eq!(stolen.status(), StatusCode::FORBIDDEN);
+    let csrf = ("csrf", bed::hidden(&page, "csrf"));
+    let silent = finn.post(&review, &[csrf, words[0], ("comment", " ")]).await;
+    assert_eq!(silent.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(finn.page("/").await.contains(&path), "still owed");
+    for _ in 0..2 {
+        let reviewed = finn.post(&review, &[csrf, words[0], words[1]]).await;
+        assert_eq!(reviewed.status(), StatusCode::SEE_OTHER, "{}", reviewed.text().await.unwrap());
+    }
+    let page = finn.page(&path).await;
+    assert!(page.contains("finn found it justified on") && !page.contains("value=\"justified\""), "{page}");
+    assert!(!finn.page("/").await.contains("Overrides to review"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_suspected_of_a_request_stands_on_its_page_with_the_others_of_the_pattern() {
+    let bed = Bed::start().await;
+    let [first, second] = bed.split_purchase().await;
+    let visitor = bed.sign_in().await;
+    let page = visitor.page(&format!("/decisions/{second}")).await;
+    assert!(page.contains("Look twice") && page.contains("Split purchase"), "{page}");
+    assert!(page.contains("come to 504.00 EUR, each at or just below 300.00 EUR"), "{page}");
+    assert!(page.contains(&format!("/decisions/{first}")), "{page}");
+    assert!(!visitor.page(&format!("/decisions/{first}")).await.contains("Look twice"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use governance::{
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{Desk, DeskError, LINK_OUTLIVES_STEP, name_of, subject};
+use super::{Desk, DeskError, LINK_OUTLIVES_STEP, subject};
 use crate::store::{self, Stored};
 
 impl Desk {
@@ -78,7 +78,7 @@ pub(super) async fn audit_remark(
         // An edit makes it another case.
         "binds": (remark.kind == RemarkKind::Edit).then(|| super::binds(request)).transpose()?,
     });
-    tx.audit(&name_of(&remark.by), verb, &subject(&request.id), details).await
+    tx.audit(&remark.by.to_string(), verb, &subject(&request.id), details).await
 }
 
 pub(super) async fn add_watcher(tx: &mut Tx, request: &Stored, person: &PersonId, how: &str) -> Result<(), StoreError> {

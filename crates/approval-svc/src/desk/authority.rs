@@ -16,7 +16,7 @@ use governance::{
 use serde_json::json;
 use sqlx::AnyConnection;
 
-use super::{Desk, DeskError, name_of, subject};
+use super::{Desk, DeskError, subject};
 use crate::{
     rules::view::Status,
     store::{self, Stored, authority as book},
@@ -35,7 +35,7 @@ pub(super) struct Chain {
 
 /// As budgets and patterns name who asked: the people behind a request, or the program alone.
 pub(crate) fn requester_names(requester: &Requester) -> Vec<String> {
-    let own = name_of(&requester.by);
+    let own = requester.by.to_string();
     let person = requester.on_behalf_of.as_ref().map(|person| format!("person:{person}"));
     match person {
         Some(person) if own.starts_with("person:") && own != person => vec![own, person],

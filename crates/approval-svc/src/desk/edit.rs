@@ -7,7 +7,7 @@ use governance::{
     request::{Edit, Transition},
 };
 
-use super::{Desk, DeskError, audit_refusal, name_of};
+use super::{Desk, DeskError, audit_refusal};
 use crate::{
     rules::proposal::{Case, NewApproval},
     store::{self, Stored, revisions},
@@ -81,7 +81,7 @@ impl Desk {
         let case = if judged { case } else { case.under(request.case.route.clone()).map_err(DeskError::Invalid)? };
         let before = std::mem::replace(&mut request.case, case);
         self.grant_if_approved(tx, &mut request)?;
-        revisions::replace(tx, (&before, revision), &request, &name_of(by)).await?;
+        revisions::replace(tx, (&before, revision), &request, &by.to_string()).await?;
         store::record(tx, &request, seen).await?;
         self.tell(tx, &request, &happened, how).await?;
         Ok(request)

@@ -41,6 +41,8 @@ pub(crate) enum ReviewRefused {
     OwnOverride(PersonId),
     #[error("{person} does not hold the role {needs}, which reviews this")]
     NotReviewer { person: PersonId, needs: String },
+    #[error("a review says what was found")]
+    CommentNeeded,
     #[error("{} found it {:?} at {}", .0.person, .0.verdict, .0.at)]
     Reviewed(ledger::Review),
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DecideApproval, RequestApproval, actor_of, may_hold_grant, refusal};
 use crate::{
-    desk::{Desk, DeskError, name_of},
+    desk::{Desk, DeskError},
     rules::{
         proposal::MAX_TEXT,
         view::{Approval, Status},
@@ -86,7 +86,7 @@ pub(crate) async fn withdraw_approval(
         return Err(too_long("/reason"));
     }
     let by = actor_of(&caller);
-    let asker = name_of(&by);
+    let asker = by.to_string();
     let command = Command::Withdraw { by, comment: Some(reason) };
     let request = match desk.command(&cx, &id, &command, way_of(&caller)).await {
         Err(DeskError::Refused(refused @ Refused::Over(_))) => {

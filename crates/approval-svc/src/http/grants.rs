@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{actor_of, scope_of};
 use crate::{
-    desk::name_of,
     revocation::{self, NotRevoked},
     rules::proposal::MAX_TEXT,
     store::{self, Wanted},
@@ -54,7 +53,7 @@ pub(crate) async fn revoke_grant(
     let seen = store::list(&mut cx.store().read().await?, &scope_of(&caller), &wanted).await?;
     let seen = seen.into_iter().next().ok_or_else(|| ApiError::not_found("approval"))?;
     let mut tx = cx.store().begin().await?;
-    let revoked = revocation::revoke(&mut tx, &seen.id, &name_of(&actor_of(&caller)), &reason).await?;
+    let revoked = revocation::revoke(&mut tx, &seen.id, &actor_of(&caller).to_string(), &reason).await?;
     let revoked = revoked.map_err(refusal)?;
     tx.commit().await?;
     Ok(web::Json(Revocation {

@@ -125,7 +125,7 @@ fn self_or(caller: &Principal, named: &Option<PersonId>) -> Result<PersonId, Api
 
 /// The requester holds the grant; a service holds it for its workflows.
 fn may_hold_grant(caller: &Principal, requested_by: &str) -> bool {
-    caller.has(Role::Service) || requested_by == crate::desk::name_of(&actor_of(caller))
+    caller.has(Role::Service) || requested_by == actor_of(caller).to_string()
 }
 
 /// What the caller may see: the places of the roles they hold, what they asked for and what they were asked.
@@ -134,7 +134,7 @@ fn scope_of(caller: &Principal) -> Scope {
         everywhere: caller.roles.iter().any(|held| held.regions.is_empty() && held.locations.is_empty()),
         regions: caller.roles.iter().flat_map(|held| &held.regions).map(ToString::to_string).collect(),
         locations: caller.roles.iter().flat_map(|held| &held.locations).map(ToString::to_string).collect(),
-        actor: crate::desk::name_of(&actor_of(caller)),
+        actor: actor_of(caller).to_string(),
         person: caller.person.as_ref().map(ToString::to_string),
     }
 }
@@ -159,16 +159,22 @@ impl From<DeskError> for ApiError {
                 Self::problem(Problem::new(slug, 403, "You cannot override this").detail(refused.to_string()))
             }
             DeskError::Review(refused) => {
-                let (slug, status) = match &refused {
-                    ReviewRefused::OwnOverride(_) => ("own-override", 403),
-                    ReviewRefused::NotReviewer { .. } => ("not-a-reviewer", 403),
-                    ReviewRefused::Reviewed(_) => ("already-reviewed", 409),
-                };
+                let (slug, status) = review_status(&refused);
                 Self::problem(Problem::new(slug, status, "You cannot review this").detail(refused.to_string()))
             }
             DeskError::Store(error) => error.into(),
             DeskError::Key(error) => Self::internal(error),
         }
+    }
+}
+
+/// Word and HTTP status, for problems and pages alike.
+fn review_status(refused: &ReviewRefused) -> (&'static str, u16) {
+    match refused {
+        ReviewRefused::OwnOverride(_) => ("own-override", 403),
+        ReviewRefused::NotReviewer { .. } => ("not-a-reviewer", 403),
+        ReviewRefused::CommentNeeded => ("comment-needed", 422),
+        ReviewRefused::Reviewed(_) => ("already-reviewed", 409),
     }
 }
 

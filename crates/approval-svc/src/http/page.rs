@@ -17,15 +17,17 @@ use governance::{
 use minijinja::{Environment, Value, context, value::Serde};
 use serde::Deserialize;
 
-use super::status_of;
+use super::{review_status, status_of};
 use crate::{
-    desk::{Desk, DeskError},
+    desk::{Desk, DeskError, ReviewRefused},
     rules::{
         page::{PageView, Reader, refusal},
         proposal::MAX_TEXT,
     },
-    store::{self, Stored},
+    store::{self, Stored, overrides},
 };
+
+const USE_BUTTONS: &str = "Please use the buttons of the page.";
 
 /// Autoescape goes by the `.html` of the names.
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -54,6 +56,9 @@ pub(crate) enum Button {
     Comment,
     /// Answers the question with which it was sent back.
     Answer,
+    /// The review of an override: the person who approved alone was right to.
+    Justified,
+    Unjustified,
 }
 
 /// What the form sends.
@@ -93,8 +98,8 @@ pub(crate) async fn show_decision_page(
     }
 }
 
-/// Takes the decision of the person whom the link belongs to, then shows the page again. A second click finds the
-/// first answer.
+/// Takes the decision of the person whom the link belongs to, or their review of an override, then shows the page
+/// again. A second click finds the first answer.
 #[utoipa::path(
     tag = "decision page", security(()),
     params(("token" = String, Path, description = "From the link in a message")),
@@ -125,41 +130,64 @@ pub(crate) async fn submit_decision(
     let form = match form {
         // U+0000 is in no text that a person types, and PostgreSQL cannot keep it.
         Ok(form) if form.comment.chars().count() <= MAX_TEXT && !form.comment.contains('\0') => form.into_inner(),
-        _ => return page.refuse(StatusCode::BAD_REQUEST, "That did not work", "Please use the buttons of the page."),
+        _ => return page.refuse(StatusCode::BAD_REQUEST, "That did not work", USE_BUTTONS),
     };
-    let command = command_of(&link, &form);
-    match desk.command(&cx, &link.approval_id, &command, "link").await {
+    let (status, notice) = match page.take(&link, &form).await {
         // The page by itself, so that a reload does not send the form again.
-        Ok(_) | Err(DeskError::Refused(Refused::AlreadyDecided(_))) => {
-            Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, http.path())).finish())
+        Ok(()) | Err(DeskError::Refused(Refused::AlreadyDecided(_))) => {
+            return Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, http.path())).finish());
         }
         Err(DeskError::Refused(refused)) => {
             let zone = request.case.facts.place.time_zone.as_deref();
-            let notice = refusal(&refused, &desk.directory(), zone);
-            let status = StatusCode::from_u16(status_of(&refused).0).unwrap_or(StatusCode::CONFLICT);
-            let (_, now) = match page.open(&token).await? {
-                Ok(opened) => opened,
-                Err(refused) => return Ok(refused),
-            };
-            page.show(&link, &now, status, Some(notice), &form.comment).await
+            (status_of(&refused).0, refusal(&refused, &desk.directory(), zone))
         }
-        Err(other) => Err(other.into()),
+        Err(DeskError::Review(refused)) => (review_status(&refused).1, review_refusal(&refused).to_owned()),
+        // A review of what nobody approved alone: no button of the page says that.
+        Err(DeskError::Unknown) => return page.refuse(StatusCode::BAD_REQUEST, "That did not work", USE_BUTTONS),
+        Err(other) => return Err(other.into()),
+    };
+    let (_, now) = match page.open(&token).await? {
+        Ok(opened) => opened,
+        Err(refused) => return Ok(refused),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::CONFLICT);
+    page.show(&link, &now, status, Some(notice), &form.comment).await
+}
+
+/// Why a review was not taken, for the person who tried.
+fn review_refusal(refused: &ReviewRefused) -> &'static str {
+    match refused {
+        ReviewRefused::OwnOverride(_) => "You approved this alone or asked for it, so somebody else reviews it.",
+        ReviewRefused::CommentNeeded => "Please write what you found, then press the button again.",
+        ReviewRefused::NotReviewer { .. } => "This review is owed by a role that you do not hold (any more).",
+        ReviewRefused::Reviewed(_) => "Your review came too late: somebody has reviewed it.",
     }
 }
 
-fn command_of(link: &Link, form: &DecisionForm) -> Command {
+/// What a form comes to.
+enum Word {
+    Command(Box<Command>),
+    /// Of an override, with what the reviewer wrote.
+    Review(overrides::Verdict, String),
+}
+
+fn word_of(link: &Link, form: &DecisionForm) -> Word {
     let text = form.comment.trim().to_owned();
     let person = link.person.clone();
+    let by = Actor::Person { person: person.clone() };
     let verdict = match form.decision {
         Button::Approve => Verdict::Approve,
         Button::Reject => Verdict::Reject,
         // Without words it is refused as a question without words is.
         Button::SendBack => Verdict::SendBack,
-        Button::Comment => return Command::Comment { by: Actor::Person { person }, text },
-        Button::Answer => return Command::Answer { by: Actor::Person { person }, text },
+        Button::Comment => return Word::Command(Box::new(Command::Comment { by, text })),
+        Button::Answer => return Word::Command(Box::new(Command::Answer { by, text })),
+        Button::Justified => return Word::Review(overrides::Verdict::Justified, text),
+        Button::Unjustified => return Word::Review(overrides::Verdict::Unjustified, text),
     };
     let comment = Some(text).filter(|text| !text.is_empty());
-    Command::Decide { person, verdict, comment, step: Some(link.step), version: None, revision: form.revision }
+    let (step, revision) = (Some(link.step), form.revision);
+    Word::Command(Box::new(Command::Decide { person, verdict, comment, step, version: None, revision }))
 }
 
 struct Page<'a> {
@@ -190,6 +218,18 @@ impl Page<'_> {
         }
     }
 
+    /// Does what the button says.
+    async fn take(&self, link: &Link, form: &DecisionForm) -> Result<(), DeskError> {
+        let id = &link.approval_id;
+        match word_of(link, form) {
+            Word::Command(command) => self.desk.command(self.cx, id, &command, "link").await.map(drop),
+            Word::Review(_, text) if text.is_empty() => Err(ReviewRefused::CommentNeeded.into()),
+            Word::Review(found, text) => {
+                self.desk.review_override(self.cx, id, &link.person, found, &text).await.map(drop)
+            }
+        }
+    }
+
     async fn show(
         &self,
         link: &Link,
@@ -200,8 +240,9 @@ impl Page<'_> {
     ) -> Result<HttpResponse, ApiError> {
         let (mut reader, now) = (self.cx.store().read().await?, self.cx.clock().now());
         let directory = self.desk.people_looking(&mut reader, request, now).await?;
+        let oversight = self.desk.oversight(&mut reader, &request.id, now).await?;
         let reader = Reader { person: &link.person, step: link.step, directory: &directory, now };
-        let page = Value::from(Serde(PageView::of(request, &reader)));
+        let page = Value::from(Serde(PageView::of(request, oversight.as_ref(), &reader)));
         self.render(status, "decide.html", |nonce| context! { nonce, page, notice, comment })
     }
 

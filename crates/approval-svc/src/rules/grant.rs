@@ -23,6 +23,8 @@ pub(crate) fn claims(case: &Case, state: &State, approval_id: &str, grant_id: St
         facts_hash: case.facts_hash.clone(),
         bounds: case.bounds.clone(),
         policy: case.route.policy.clone(),
+        requested_by: Some(state.requester.clone()),
+        requester_executes: case.route.requester_executes,
         decided_by: state.approvers(),
         by_override: None,
     }

@@ -1,5 +1,7 @@
 //! What the decision page shows: numbers as people read them, bars as coordinates. The template only places them.
 
+mod oversight;
+
 use chassis::prelude::Timestamp;
 use contracts::{Action, Facts, LocationId, PersonId, events::DecidedBy};
 use governance::{
@@ -10,9 +12,10 @@ use governance::{
 };
 use serde::Serialize;
 
+use self::oversight::StandsOut;
 use super::{
     proposal::{ONE, Scored},
-    view::{Approval, Status, StepState, StepView},
+    view::{Approval, Oversight, Status, StepState, StepView},
 };
 use crate::store::Stored;
 
@@ -54,6 +57,7 @@ pub(crate) struct PageView {
     /// What this person said.
     pub(crate) own: Option<String>,
     pub(crate) decide_by: Option<String>,
+    stands_out: Option<StandsOut>,
     /// Whether the buttons are shown.
     pub(crate) open: bool,
     /// Goes with the form: a decision is about what was shown.
@@ -166,7 +170,7 @@ impl Change {
 }
 
 impl PageView {
-    pub(crate) fn of(stored: &Stored, reader: &Reader<'_>) -> Self {
+    pub(crate) fn of(stored: &Stored, oversight: Option<&Oversight>, reader: &Reader<'_>) -> Self {
         let (case, state) = (&stored.case, &stored.state);
         let (facts, approval) = (&case.facts, Approval::of(stored, false));
         let names = Names { directory: reader.directory };
@@ -216,6 +220,7 @@ impl PageView {
             own: own
                 .filter(|_| approval.decided_by != [reader.person.clone()])
                 .map(|said| format!("You {} this on {}.", past(said.verdict), time(said.at))),
+            stands_out: oversight.and_then(|oversight| StandsOut::of(oversight, stored, reader, &time)),
             decide_by: approval.decide_by.map(time),
             open: may && approval.status == Status::Waiting,
             revision: state.revision,

@@ -216,7 +216,8 @@ impl Bed {
     pub(crate) async fn link(&self, person: &str) -> String {
         let events = self.events().await.into_iter().rev();
         let told = events.flat_map(|(_, event)| {
-            let people = ["asked", "watchers"].map(|people| event[people].as_array().cloned().unwrap_or_default());
+            let people =
+                ["asked", "watchers", "reviewers"].map(|people| event[people].as_array().cloned().unwrap_or_default());
             people.concat()
         });
         let link =
@@ -299,6 +300,27 @@ async fn run(settings: &Settings, clock: &Clock) -> Running {
     let options = HostOptions { clock: clock.clone(), listener: Some(listener), ..HostOptions::default() };
     host::start(vec![approval_svc::service(settings).unwrap()], settings, options).await.unwrap()
 }
+
+/// A scenario, played on each store.
+macro_rules! on_both_stores {
+    ($($scenario:ident)+) => {$(
+        mod $scenario {
+            #[tokio::test]
+            async fn on_sqlite() {
+                super::$scenario(None).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgresql() {
+                testkit::require!(Postgres);
+                let postgres = testkit::Postgres::start().await.unwrap();
+                super::$scenario(Some(&postgres.url())).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use on_both_stores;
 
 /// Writes the files that the settings name.
 fn settings(folder: &Path, wish: &Wish<'_>) -> String {

@@ -2,9 +2,10 @@
 
 use chassis::prelude::Digest;
 use contracts::{
+    EventPayload,
     audit::{Checkpoint, Jwks, NoteSigner, extends, includes},
     canonical_json,
-    events::{GrantConsumed, TransferDrafted},
+    events::{GrantConsumed, MessageFailed, MessageSent, TransferDrafted},
 };
 use governance::evidence::{Broken, Bundle, sealed_text, verify};
 use serde_json::{Value, json};
@@ -79,6 +80,52 @@ async fn the_evidence_of_a_decision_proves_itself_on_postgresql() {
     let url = borrow_database().await.unwrap();
     let bed = Bed::with(&Wish { store: Some(&url), ..Wish::default() }).await;
     a_decision_is_proved_from_its_file_alone(&bed).await;
+    bed.stop().await;
+}
+
+/// An event of the notifier, as JSON brings it.
+async fn notified<E: EventPayload>(bed: &Bed, about: Option<&str>, end: Value) {
+    let mut event = json!({"message_id": "m-1", "channel": "email", "template": "approval-requested",
+        "recipient": "olga", "about": about});
+    event.as_object_mut().unwrap().extend(end.as_object().unwrap().clone());
+    bed.publish(&serde_json::from_value::<E>(event).unwrap()).await;
+}
+
+async fn who_was_told_of_a_request_and_with_what_result_is_in_its_evidence(bed: &Bed) {
+    let id = bed.ask_id(&cross_region()).await;
+    let (about, sent) = (format!("approval:{id}"), json!({"sent_at": "2026-11-23T08:00:05Z"}));
+    notified::<MessageFailed>(bed, Some(&about), json!({"recipient": "sven", "reason": "550 no such mailbox"})).await;
+    notified::<MessageSent>(bed, Some(&about), sent.clone()).await;
+    for foreign in [None, Some("approval:of-somebody-else"), Some("purchase:7")] {
+        notified::<MessageSent>(bed, foreign, sent.clone()).await;
+    }
+    assert_eq!(bed.audited("approval:of-somebody-else").await, []);
+    let file = bed.evidence("audra", &id, "").await;
+    verify(&file, None, None).unwrap();
+    let evidence: Value = serde_json::from_slice(&file).unwrap();
+    let told = evidence["evidence"]["told"]["messages"].as_array().unwrap();
+    let told: Vec<_> = told.iter().skip(1).map(|one| (&one["what"], &one["details"])).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert_eq!((told[0].0, &told[0].1["recipient"]), (&json!("message.failed"), &json!("sven")));
+    assert_eq!(told[0].1["reason"], "550 no such mailbox");
+    assert_eq!((told[1].0, &told[1].1["recipient"]), (&json!("message.sent"), &json!("olga")));
+    assert_eq!(told[1].1["sent_at"], sent["sent_at"]);
+    assert!(!told[1].1.to_string().contains('@'), "to whom, not where: {told:#?}");
+}
+
+#[tokio::test]
+async fn who_was_told_is_in_the_evidence_on_sqlite() {
+    let bed = Bed::start().await;
+    who_was_told_of_a_request_and_with_what_result_is_in_its_evidence(&bed).await;
+    bed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_is_in_the_evidence_on_postgresql() {
+    require!(Postgres);
+    let url = borrow_database().await.unwrap();
+    let bed = Bed::with(&Wish { store: Some(&url), ..Wish::default() }).await;
+    who_was_told_of_a_request_and_with_what_result_is_in_its_evidence(&bed).await;
     bed.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Wish, cross_region, routine};
+use crate::bed::{Bed, Wish, cross_region, on_both_stores, routine};
 
 const VERSIONS: &str = "/v1/policies/default/versions";
 
@@ -19,6 +19,14 @@ rows:
   - name: rest
     then: {steps: [{ask: {role: finance}, decide_within: 4h}]}
 ";
+
+on_both_stores! {
+    what_is_wrong_is_refused_by_row_and_field_and_nothing_is_published
+    an_overlay_judges_its_business_unit_alone_and_is_pinned_with_the_base
+    a_preview_shows_the_route_under_a_draft_with_the_conversion_and_keeps_nothing
+    a_simulation_says_in_money_and_hours_what_a_draft_would_have_changed
+    what_the_directory_does_not_know_or_the_check_cannot_tell_is_not_published
+}
 
 fn version(number: u32) -> String {
     BASE.replace("version: 1", &format!("version: {number}"))
@@ -99,9 +107,8 @@ async fn publish_replace_and_roll_back(bed: &Bed) {
     }
 }
 
-#[tokio::test]
-async fn what_is_wrong_is_refused_by_row_and_field_and_nothing_is_published() {
-    let bed = Bed::with(&Wish { policy: Some(BASE), ..Wish::default() }).await;
+async fn what_is_wrong_is_refused_by_row_and_field_and_nothing_is_published(store: Option<&str>) {
+    let bed = Bed::with(&Wish { policy: Some(BASE), store, ..Wish::default() }).await;
     let refused = async |text: &str| {
         let seen = bed.post_yaml("petra", VERSIONS, text).await;
         assert_eq!(seen.status, 422, "{}", seen.body);
@@ -129,9 +136,44 @@ async fn what_is_wrong_is_refused_by_row_and_field_and_nothing_is_published() {
     bed.stop().await;
 }
 
-#[tokio::test]
-async fn an_overlay_judges_its_business_unit_alone_and_is_pinned_with_the_base() {
-    let bed = Bed::with(&Wish { policy: Some(BASE), ..Wish::default() }).await;
+async fn what_the_directory_does_not_know_or_the_check_cannot_tell_is_not_published(store: Option<&str>) {
+    let bed = Bed::with(&Wish { policy: Some(BASE), store, ..Wish::default() }).await;
+    let refused = async |path: &str, text: &str| {
+        let seen = bed.post_yaml("petra", path, text).await;
+        assert_eq!((seen.status, seen.problem()), (422, "invalid-request"), "{}", seen.body);
+        let said: Vec<_> = seen.body["errors"].as_array().unwrap().iter().map(|one| one["detail"].clone()).collect();
+        (pointers(&seen.body), json!(said).to_string())
+    };
+    let next = version(2);
+    for (asks, at) in [
+        ("ask: {people: [zoe]}", "ask"),
+        ("ask: {any_of: [{role: finance}, {people: [finn, zoe]}]}", "ask/any_of/1"),
+        ("ask: {role: finance}, at_timeout: {escalate: {to: {people: [zoe]}, within: 1h}}", "at_timeout/escalate/to"),
+    ] {
+        let (pointers, said) = refused(VERSIONS, &next.replace("ask: {role: finance}", asks)).await;
+        assert_eq!(pointers, [format!("/rows/1/then/steps/0/{at}")], "{asks}");
+        assert!(said.contains("row \\\"rest\\\"") && said.contains("knows no zoe"), "{said}");
+    }
+    // Each pair of regions is a case of its own, and 180 regions make more pairs than are looked at.
+    let regions = (0..180).map(|n| format!("r{n}")).collect::<Vec<_>>().join(", ");
+    let narrow = next.replace("region: {crosses: false}", &format!("region: {{from: [{regions}]}}"));
+    let (pointers, said) = refused(VERSIONS, &narrow).await;
+    assert_eq!(pointers, ["/rows"]);
+    assert!(said.contains("too intertwined"), "{said}");
+    let overlay = format!(
+        "{{overlay: pharmacy, version: 1, over: default, business_unit: pharmacy, rows: [{{name: far, when: \
+         {{region: {{to: [{regions}]}}}}, then: deny}}]}}"
+    );
+    let (pointers, said) = refused("/v1/policies/pharmacy/versions", &overlay).await;
+    assert_eq!(pointers, ["/rows"]);
+    assert!(said.contains("too intertwined"), "{said}");
+    assert_eq!(bed.get("petra", "/v1/policies").await.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(bed.get("petra", VERSIONS).await.body["items"].as_array().unwrap().len(), 1);
+    bed.stop().await;
+}
+
+async fn an_overlay_judges_its_business_unit_alone_and_is_pinned_with_the_base(store: Option<&str>) {
+    let bed = Bed::with(&Wish { policy: Some(BASE), store, ..Wish::default() }).await;
     let overlay = json!({"overlay": "pharmacy", "version": 1, "over": "default", "business_unit": "pharmacy",
         "rows": [{"name": "all", "then": {"steps": [{"ask": {"role": "operator"}, "decide_within": "1h"}]}}]});
     let path = "/v1/policies/pharmacy/versions";
@@ -157,9 +199,8 @@ async fn an_overlay_judges_its_business_unit_alone_and_is_pinned_with_the_base()
     bed.stop().await;
 }
 
-#[tokio::test]
-async fn a_preview_shows_the_route_under_a_draft_with_the_conversion_and_keeps_nothing() {
-    let bed = Bed::with(&Wish { policy: Some(BASE), ..Wish::default() }).await;
+async fn a_preview_shows_the_route_under_a_draft_with_the_conversion_and_keeps_nothing(store: Option<&str>) {
+    let bed = Bed::with(&Wish { policy: Some(BASE), store, ..Wish::default() }).await;
     let path = "/v1/policies/default/preview";
     let mut asks = routine();
     asks["facts"]["item"]["unit_cost"] = json!({"minor": 8000, "currency": "USD"});
@@ -184,9 +225,8 @@ async fn a_preview_shows_the_route_under_a_draft_with_the_conversion_and_keeps_n
     bed.stop().await;
 }
 
-#[tokio::test]
-async fn a_simulation_says_in_money_and_hours_what_a_draft_would_have_changed() {
-    let bed = Bed::with(&Wish { policy: Some(BASE), ..Wish::default() }).await;
+async fn a_simulation_says_in_money_and_hours_what_a_draft_would_have_changed(store: Option<&str>) {
+    let bed = Bed::with(&Wish { policy: Some(BASE), store, ..Wish::default() }).await;
     bed.ask(&routine()).await;
     for hours in [1, 3] {
         let id = bed.ask_id(&cross_region()).await;

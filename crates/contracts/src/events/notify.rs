@@ -14,6 +14,9 @@ pub struct MessageSent {
     /// Who was meant; the address stays with the notifier.
     pub recipient: String,
     pub sent_at: Timestamp,
+    /// What it is about, as its owner names it: `approval:...`. Absent for what somebody sent by hand or workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 impl EventPayload for MessageSent {
@@ -33,6 +36,9 @@ pub struct MessageFailed {
     pub template: String,
     pub recipient: String,
     pub reason: String,
+    /// As in a message that was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 impl EventPayload for MessageFailed {

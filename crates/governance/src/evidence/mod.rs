@@ -83,7 +83,7 @@ pub struct JudgedBy {
 pub struct Told {
     /// What people did, and for whom.
     pub people: Vec<Deed>,
-    /// Who was asked, reminded and told.
+    /// Who was asked, reminded and told, and which mails about it were sent or failed, when, and to whom.
     pub messages: Vec<Deed>,
     /// What became of the grant.
     pub execution: Vec<Deed>,

@@ -232,7 +232,7 @@ fn grant(evidence: &Evidence, keys: &Jwks) -> Result<Option<String>, Broken> {
     let refused = |error: GrantRefused| Broken::Grant(error.to_string());
     let verifier = GrantVerifier::from_jwks(keys).map_err(|error| Broken::Grant(error.to_string()))?;
     let grant = verifier.read(token).map_err(refused)?;
-    let Grant { grant_id, approval_id, action, facts_hash, bounds, policy, .. } = &grant;
+    let Grant { grant_id, approval_id, action, facts_hash, bounds, policy, requested_by, .. } = &grant;
     let case = &evidence.case;
     let same = |claim: Result<Vec<u8>, serde_json::Error>, held: &Value| {
         claim.is_ok_and(|claim| canonical_json(held).is_ok_and(|held| held == claim))
@@ -245,6 +245,8 @@ fn grant(evidence: &Evidence, keys: &Jwks) -> Result<Option<String>, Broken> {
         ("facts", case["facts_hash"] == facts_hash.as_str()),
         ("bounds", same(canonical_json(bounds), &case["bounds"])),
         ("policy", same(canonical_json(policy), &case["route"]["policy"])),
+        // Grants of versions before this claim name nobody.
+        ("requester", requested_by.as_ref().is_none_or(|by| same(canonical_json(by), &evidence.state["requester"]))),
     ];
     match holds.iter().find(|(_, holds)| !holds) {
         Some((what, _)) => Err(Broken::Grant(format!("it is for another {what}"))),

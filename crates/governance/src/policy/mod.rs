@@ -23,7 +23,8 @@ pub use step::{
     AnyOf, AtTimeout, Edited, Escalation, OnEdit, People, Reminders, RoleAt, SiteOf, Step, Then, Upon, Who,
 };
 pub use table::{
-    Case, Expected, LocationRule, Policy, PolicyRef, RegionRule, Row, RowName, Score, ScoreRange, ValueRange, When,
+    Case, Expected, LocationRule, Policy, PolicyRef, RegionRule, RequesterExecutes, Row, RowName, Score, ScoreRange,
+    ValueRange, When,
 };
 
 /// The policy that comes with Steward.

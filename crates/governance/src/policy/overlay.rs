@@ -2,8 +2,8 @@
 //!
 //! An overlay is a document of its own with its own versions. For requests of its business unit, and only for these, a
 //! row with the name of a row of the base stands in that row's place; all other rows of the overlay go before the rows
-//! of the base, in their order. Currency, rates, and what the rows leave unsaid (tolerances, the life of a grant) come
-//! from the base.
+//! of the base, in their order. Currency, rates, and what the rows leave unsaid (tolerances, the life of a grant, who
+//! may use it) come from the base.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

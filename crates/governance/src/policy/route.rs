@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     conversion::{Conversion, Converted},
     step::Then,
-    table::{Policy, PolicyRef, Row, RowName, ScoreRange, ValueRange, When},
+    table::{Policy, PolicyRef, RequesterExecutes, Row, RowName, ScoreRange, ValueRange, When},
 };
 use crate::{Kind, Site, Span, drift::Tolerance};
 
@@ -139,6 +139,9 @@ pub struct Route {
     /// Facts that the decision will rest on.
     pub tolerances: Vec<Tolerance>,
     pub grant_valid_for: Span,
+    /// Goes into the grant, where the executor reads it.
+    #[serde(default, skip_serializing_if = "RequesterExecutes::is_allowed")]
+    pub requester_executes: RequesterExecutes,
     /// How the value was read; absent when it is in the policy's currency, or the policy states no conversion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub converted: Option<Converted>,
@@ -200,6 +203,7 @@ impl Policy {
             then: won.map_or(Then::Deny, |row| row.then.clone()),
             tolerances: tolerances.cloned().unwrap_or_default(),
             grant_valid_for: won.and_then(|row| row.grant_valid_for).unwrap_or(self.grant_valid_for),
+            requester_executes: won.and_then(|row| row.requester_executes).unwrap_or(self.requester_executes),
             converted: self.converted(&seen),
             trace,
         }

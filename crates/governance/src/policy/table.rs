@@ -30,6 +30,9 @@ pub struct Policy {
     /// Facts that decisions rest on, by the kind of action, unless the row says otherwise.
     #[serde(default)]
     pub tolerances: BTreeMap<Kind, Vec<Tolerance>>,
+    /// Whether who asked may also carry out what was approved, unless the row says otherwise.
+    #[serde(default, skip_serializing_if = "RequesterExecutes::is_allowed")]
+    pub requester_executes: RequesterExecutes,
     /// In order: the first row that matches wins.
     #[schema(min_items = 1, max_items = 500)]
     pub rows: Vec<Row>,
@@ -77,6 +80,29 @@ pub struct Row {
     pub tolerances: Option<Vec<Tolerance>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_valid_for: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester_executes: Option<RequesterExecutes>,
+}
+
+/// Whether who asked may also carry out what was approved. Whoever approved never may. A person stands behind a
+/// request also when a program only said that it asks on their behalf.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequesterExecutes {
+    #[default]
+    Allowed,
+    /// A program may carry out what it asked for itself, as a workflow does that asks and then acts; a person may not.
+    ProgramsOnly,
+    /// Neither a person nor a program: another key, or another person, carries it out.
+    Refused,
+}
+
+impl RequesterExecutes {
+    /// Left out where it is written, so that a document that says nothing keeps its digest.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub(crate) fn is_allowed(&self) -> bool {
+        *self == Self::Allowed
+    }
 }
 
 /// Name of a row. Cheap to clone, because every route names the rows it passed over.

@@ -33,6 +33,9 @@ pub(crate) struct Mail {
     pub address: String,
     pub subject: String,
     pub body: String,
+    /// `approval:...`, when an event of an approval asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 /// Where mail goes.
@@ -177,9 +180,10 @@ impl Executor for SmtpExecutor {
         let mail: Mail = serde_json::from_value(effect.payload.clone())?;
         let failure = match settled {
             Settled::Done(_) => None,
-            Settled::Dead { cause } => Some(cause.as_str()),
+            // Mail servers repeat the address, which is nobody else's to know.
+            Settled::Dead { cause } => Some(cause.replace(&mail.address, "(the address)")),
         };
-        messages::settle(tx, &mail.message, &mail.recipient, failure).await
+        messages::settle(tx, &mail, failure.as_deref()).await
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) async fn send_message(
         Box::pin(async move {
             let MessageRequest { template, to, data, reference } = request;
             let texts = notifier.compose(&template, &to, &data).map_err(ApiError::invalid)?;
-            let (message, _) = messages::accept(tx, &actor, NewMessage { template, to, reference, texts }).await?;
+            let new = NewMessage { template, to, reference, about: None, texts };
+            let (message, _) = messages::accept(tx, &actor, new).await?;
             Ok(Reply::accepted(message))
         })
     });

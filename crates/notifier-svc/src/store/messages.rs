@@ -97,6 +97,8 @@ pub(crate) struct NewMessage {
     pub template: String,
     pub to: Audience,
     pub reference: Option<String>,
+    /// `approval:...`, for whoever keeps the books of that.
+    pub about: Option<String>,
     pub texts: Vec<Addressed>,
 }
 
@@ -140,7 +142,7 @@ pub(crate) async fn accept(tx: &mut Tx, actor: &str, new: NewMessage) -> Result<
         return Ok((first.fetch_one(tx.conn()).await?, false));
     }
     for text in new.texts {
-        let recipient = promise(tx, &message.id, text).await?;
+        let recipient = promise(tx, &message.id, new.about.clone(), text).await?;
         message.recipients.push(recipient);
     }
     sqlx::query("UPDATE messages SET recipients = $1 WHERE id = $2")
@@ -154,7 +156,7 @@ pub(crate) async fn accept(tx: &mut Tx, actor: &str, new: NewMessage) -> Result<
     Ok((message, true))
 }
 
-async fn promise(tx: &mut Tx, message: &str, text: Addressed) -> Result<Recipient, StoreError> {
+async fn promise(tx: &mut Tx, message: &str, about: Option<String>, text: Addressed) -> Result<Recipient, StoreError> {
     let mail = Mail {
         message: message.to_owned(),
         recipient: text.recipient,
@@ -162,6 +164,7 @@ async fn promise(tx: &mut Tx, message: &str, text: Addressed) -> Result<Recipien
         address: text.email,
         subject: text.subject,
         body: text.body,
+        about,
     };
     // A key of its own: a mail that is put off (greylisting) must not hold back the next one to the same person.
     let key = format!("message:{message} {}", mail.recipient);
@@ -177,19 +180,15 @@ async fn promise(tx: &mut Tx, message: &str, text: Addressed) -> Result<Recipien
 }
 
 /// Writes down how the mail to one recipient ended, and says so to the world.
-pub(crate) async fn settle(
-    tx: &mut Tx,
-    message: &str,
-    recipient: &str,
-    failure: Option<&str>,
-) -> Result<(), StoreError> {
+pub(crate) async fn settle(tx: &mut Tx, mail: &Mail, failure: Option<&str>) -> Result<(), StoreError> {
+    let message = mail.message.as_str();
     let select = tx.dialect().for_update("SELECT * FROM messages WHERE id = $1");
     let Some(mut found) = sqlx::query_as::<_, Message>(select).bind(message).fetch_optional(tx.conn()).await? else {
         return Ok(());
     };
     let now = tx.now();
     let end = if failure.is_some() { Progress::Failed } else { Progress::Sent };
-    for one in found.recipients.iter_mut().filter(|one| one.recipient == recipient) {
+    for one in found.recipients.iter_mut().filter(|one| one.recipient == mail.recipient) {
         one.state = end;
         one.cause = failure.map(str::to_owned);
         one.settled_at = Some(now);
@@ -206,23 +205,23 @@ pub(crate) async fn settle(
         .bind(message)
         .execute(tx.conn())
         .await?;
-    announce(tx, found, recipient, failure).await
+    announce(tx, found, mail, failure).await
 }
 
-async fn announce(tx: &mut Tx, message: Message, recipient: &str, failure: Option<&str>) -> Result<(), StoreError> {
+async fn announce(tx: &mut Tx, message: Message, mail: &Mail, failure: Option<&str>) -> Result<(), StoreError> {
     let subject = format!("message:{}", message.id);
-    let (message_id, channel, template, recipient) =
-        (message.id, message.channel, message.template, recipient.to_owned());
+    let (message_id, channel, template) = (message.id, message.channel, message.template);
+    let (recipient, about) = (mail.recipient.clone(), mail.about.clone());
     match failure {
         None => {
             tx.audit(OURSELVES, "message.sent", &subject, json!({"recipient": recipient})).await?;
-            tx.emit(&MessageSent { message_id, channel, template, recipient, sent_at: tx.now() }).await?;
+            tx.emit(&MessageSent { message_id, channel, template, recipient, sent_at: tx.now(), about }).await?;
         }
         Some(cause) => {
             let details = json!({"recipient": recipient, "cause": cause});
             tx.audit(OURSELVES, "message.failed", &subject, details).await?;
             let reason = cause.to_owned();
-            tx.emit(&MessageFailed { message_id, channel, template, recipient, reason }).await?;
+            tx.emit(&MessageFailed { message_id, channel, template, recipient, reason, about }).await?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use contracts::{
     Action,
-    events::{ApprovalReminded, ApprovalRequested, AskedPerson},
+    events::{ApprovalReminded, ApprovalRequested, AskedPerson, MessageSent},
 };
 use serde_json::json;
 use testkit::SmtpSink;
@@ -57,6 +57,12 @@ async fn each_asked_person_gets_their_own_link_and_who_cannot_be_reached_is_an_e
     assert_eq!(olga.link("decide"), Some("https://steward.example/approvals/decide/olga-token"));
     assert_eq!(max.link("decide"), Some("https://steward.example/approvals/decide/max-token"));
     assert!(max.body_text.contains("2026-11-23 12:00 UTC") && max.body_text.contains("another region is touched"));
+
+    let mut told: Vec<_> =
+        world.hears::<MessageSent>(2).await.into_iter().map(|sent| (sent.recipient, sent.about)).collect();
+    told.sort();
+    let about = || Some("approval:a-1".to_owned());
+    assert_eq!(told, [("max".to_owned(), about()), ("olga".to_owned(), about())], "whose evidence it belongs in");
 
     let exception = world.exceptions(1).await.remove(0);
     assert_eq!(exception["class"], "person_unreachable");

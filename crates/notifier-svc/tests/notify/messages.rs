@@ -147,14 +147,16 @@ async fn a_mail_that_is_put_off_is_repeated_as_the_same_mail() {
 
 #[tokio::test]
 async fn a_refused_mail_is_a_failed_message_and_an_exception_until_its_replay_sends_it() {
-    let (url, taken) = moody_server(&["550 no such mailbox"]).await;
+    let (url, taken) = moody_server(&["550 <olga@example.com>: no such mailbox"]).await;
     let world = World::start(&settings(&url)).await;
     let (_, message) = world.post_and_wait("/messages", &drafted(json!({"person": "olga"}))).await;
     let recipient = &message["recipients"][0];
     assert_eq!((&message["state"], &recipient["state"]), (&json!("failed"), &json!("failed")));
     assert!(recipient["cause"].as_str().unwrap().contains("no such mailbox"), "{message}");
     assert!(taken.lock().unwrap().is_empty());
-    assert_eq!(world.hears::<MessageFailed>(1).await[0].recipient, "olga");
+    let failed = world.hears::<MessageFailed>(1).await.remove(0);
+    assert_eq!((&*failed.recipient, &failed.about), ("olga", &None));
+    assert!(failed.reason.contains("<(the address)>: no such mailbox"), "the address stays here: {}", failed.reason);
     let exception = world.exceptions(1).await.remove(0);
     assert_eq!((&exception["class"], &exception["owner"]), (&json!("effect_failed"), &json!("operator")));
 

@@ -24,6 +24,15 @@ struct DecisionForm {
     version: u32,
 }
 
+/// What a second pair of eyes found about an override.
+#[derive(Deserialize)]
+struct ReviewForm {
+    csrf: String,
+    verdict: String,
+    #[serde(default)]
+    comment: String,
+}
+
 #[derive(Deserialize)]
 struct DeadLetterForm {
     csrf: String,
@@ -57,6 +66,21 @@ pub(super) async fn decide(
     let headers = BTreeMap::from([("If-Match", format!("\"{}\"", form.version))]);
     fleet.post(&visitor, &format!("/approvals/v1/approvals/{id}/decisions"), headers, &body).await?;
     // The page by itself, so that a reload does not send the form again.
+    Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/decisions/{id}"))).finish())
+}
+
+#[post("/overrides/{id}")]
+pub(super) async fn review(
+    fleet: web::Data<Fleet>,
+    request: HttpRequest,
+    visitor: Visitor,
+    id: web::Path<String>,
+    form: web::Form<ReviewForm>,
+) -> Result<HttpResponse, Refused> {
+    own_form(&request, &form.csrf)?;
+    let id = segment(&id);
+    let body = json!({"verdict": form.verdict, "comment": form.comment.trim()});
+    fleet.post(&visitor, &format!("/approvals/v1/overrides/{id}/review"), BTreeMap::new(), &body).await?;
     Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/decisions/{id}"))).finish())
 }
 

@@ -38,6 +38,7 @@ pub fn routes(base_url: &str, settings: &Settings) -> anyhow::Result<ExtraRoutes
             .service(case::case)
             .service(decision::look)
             .service(act::decide)
+            .service(act::review)
             .service(act::end_dead_letter)
             .service(sign_in::offer)
             .service(sign_in::sign_in)

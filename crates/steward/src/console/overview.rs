@@ -2,13 +2,13 @@
 
 use actix_web::{HttpResponse, get, http::StatusCode, web};
 use chassis::Ids;
-use futures_util::future::{join_all, join4};
+use futures_util::future::{join, join_all, join4};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     SERVICES,
-    fleet::{Fleet, Shown},
+    fleet::{Fleet, Shown, Trouble},
     pages::page,
     visitor::Visitor,
 };
@@ -40,8 +40,9 @@ pub(super) async fn overview(fleet: web::Data<Fleet>, visitor: Visitor, after: w
     let exceptions = fleet.list(&visitor, "/notify/v1/exceptions", &[("state", "open"), ("limit", "100")]);
     let recommendations = fleet.list(&visitor, "/scoring/v1/recommendations", &[("limit", "12")]);
     let dead_letters = join_all(SERVICES.map(|(service, name)| dead_letters(&fleet, &visitor, service, name)));
-    let (readiness, (waiting, exceptions, recommendations, dead_letters)) =
-        futures_util::future::join(fleet.readiness(), join4(waiting, exceptions, recommendations, dead_letters)).await;
+    let overrides = unreviewed(&fleet, &visitor);
+    let ((readiness, overrides), (waiting, exceptions, recommendations, dead_letters)) =
+        join(join(fleet.readiness(), overrides), join4(waiting, exceptions, recommendations, dead_letters)).await;
     let waiting = waiting.map(|mut waiting| {
         // The one whose time ends first is the first.
         waiting.sort_by(|a, b| a["decide_by"].as_str().cmp(&b["decide_by"].as_str()));
@@ -56,12 +57,25 @@ pub(super) async fn overview(fleet: web::Data<Fleet>, visitor: Visitor, after: w
         "done": after.done,
         "readiness": Shown::from(readiness),
         "waiting": Shown::from(waiting),
+        "overrides": Shown::from(overrides),
         "exceptions": Shown::from(exceptions),
         "recommendations": Shown::from(recommendations),
         "dead_letters": dead_letters,
         "quiet": quiet,
     });
     page(StatusCode::OK, "overview.html", &values)
+}
+
+/// The overrides that wait for a review, those whose time is over first.
+async fn unreviewed(fleet: &Fleet, visitor: &Visitor) -> Result<Vec<Value>, Trouble> {
+    let list = |state| async move {
+        fleet.list(visitor, "/approvals/v1/overrides", &[("state", state), ("limit", "100")]).await
+    };
+    let (overdue, owed) = join(list("overdue"), list("owed")).await;
+    let (mut all, mut owed) = (overdue?, owed?);
+    owed.sort_by(|a, b| a["review_by"].as_str().cmp(&b["review_by"].as_str()));
+    all.extend(owed);
+    Ok(all)
 }
 
 async fn dead_letters(fleet: &Fleet, visitor: &Visitor, service: &'static str, name: &'static str) -> DeadLetters {

@@ -21,6 +21,8 @@ pub(crate) struct Bed {
     /// The key of a person who may do all that the console shows.
     pub(crate) olga: String,
     service: String,
+    /// A store manager's key.
+    mia: String,
     settings: Settings,
     running: Running,
     _folder: tempfile::TempDir,
@@ -34,14 +36,18 @@ pub(crate) struct Visitor<'a> {
 impl Bed {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [service, olga, _] = keys(folder.path());
+        let [service, olga, mia, _] = keys(folder.path());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let file = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(file("session"), "a secret that is long enough to be one").unwrap();
         std::fs::write(
             file("directory.yaml"),
-            "people: [{id: olga, name: Olga, roles: [{role: regional_ops}, {role: operator}]}]",
+            "people:
+  - {id: olga, name: Olga, roles: [{role: regional_ops}, {role: operator}]}
+  - {id: finn, name: Finn, roles: [{role: finance}, {role: procurement_lead}]}
+limits: [{name: store, role: store_manager, per_request: {minor: 30000, currency: EUR}}]
+overrides: [{role: operator, cap: {minor: 50000, currency: EUR}, reviewer: finance, review_within: 1d}]",
         )
         .unwrap();
         std::fs::write(
@@ -63,7 +69,7 @@ impl Bed {
         let options = HostOptions { listener: Some(listener), extra, ..HostOptions::default() };
         let running = start(fleet::services(&settings).unwrap(), &settings, options).await.unwrap();
         let browser = Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
-        Self { browser, olga, service, settings, running, _folder: folder }
+        Self { browser, olga, service, mia, settings, running, _folder: folder }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -94,22 +100,34 @@ impl Bed {
 
     /// Asks for a transfer across regions, which the built-in policy lets regional operations decide.
     pub(crate) async fn waiting_approval(&self) -> String {
-        let facts: Facts = serde_json::from_value(json!({
-            "product": "SKU-1", "location": "store-1", "as_of": "2026-11-23T08:00:00Z",
-            "item": {"name": "Coffee", "unit_cost": {"minor": 1200, "currency": "EUR"}}, "place": {"region": "north"},
-            "stock": {"on_hand": 4.0, "observed_at": "2026-11-23T07:59:00Z"},
-            "demand": {"first_day": "2026-11-20", "units": [3.0, 2.0, 5.0]},
-            "lead_time": {"seen_days": [2.0, 3.0]},
-            "donors": [{"location": "store-7", "region": "south", "daily_demand": 1.0, "transfer_days": 1.0,
-                "stock": {"on_hand": 90.0, "observed_at": "2026-11-23T07:59:00Z"}}]
-        }))
-        .unwrap();
         let action =
             json!({"type": "transfer", "product": "SKU-1", "from": "store-7", "to": "store-1", "quantity": 24.0});
-        let body = json!({"title": "Move 24 × Coffee", "action": action, "facts": facts.seal().unwrap()});
+        let body = json!({"title": "Move 24 × Coffee", "action": action, "facts": facts()});
         let answer = self.act("/approvals/v1/approvals", &body).await;
         assert_eq!(answer["status"], "waiting", "{answer}");
         answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Olga breaks the glass for a request that waits.
+    pub(crate) async fn overridden(&self) -> String {
+        let id = self.waiting_approval().await;
+        let why = json!({"reason": "The truck <leaves> now.", "ticket": "INC-4711"});
+        let done = self.act_as(&self.olga, &format!("/approvals/v1/approvals/{id}/override"), &why).await;
+        assert_eq!(done["status"], "approved", "{done}");
+        id
+    }
+
+    /// Two purchases of one person, each just below a limit that they pass together; the ids in their order.
+    pub(crate) async fn split_purchase(&self) -> [String; 2] {
+        let mut ids = Vec::new();
+        for quantity in [20.0, 22.0] {
+            let action = json!({"type": "purchase", "product": "SKU-1", "to": "store-1", "supplier": "roaster",
+                "quantity": quantity});
+            let body = json!({"title": "Coffee", "action": action, "facts": facts()});
+            let asked = self.act_as(&self.mia, "/approvals/v1/approvals", &body).await;
+            ids.push(asked["id"].as_str().unwrap_or_else(|| panic!("{asked}")).to_owned());
+        }
+        ids.try_into().unwrap()
     }
 
     /// A mail that nobody can send, given up at once.
@@ -146,7 +164,11 @@ impl Bed {
     }
 
     async fn act(&self, path: &str, body: &Value) -> Value {
-        let request = self.browser.post(self.url(path)).bearer_auth(&self.service).json(body);
+        self.act_as(&self.service, path, body).await
+    }
+
+    async fn act_as(&self, key: &str, path: &str, body: &Value) -> Value {
+        let request = self.browser.post(self.url(path)).bearer_auth(key).json(body);
         let key = Ids::default().next().to_string();
         let headed = request.header("Idempotency-Key", key).header("Correlation-Id", CASE).header("Prefer", "wait=10");
         headed.send().await.unwrap().json().await.unwrap()
@@ -169,19 +191,35 @@ impl Visitor<'_> {
     }
 }
 
+/// A store that is nearly out of coffee, and one in another region that has plenty.
+fn facts() -> Facts {
+    let facts: Facts = serde_json::from_value(json!({
+        "product": "SKU-1", "location": "store-1", "as_of": "2026-11-23T08:00:00Z",
+        "item": {"name": "Coffee", "unit_cost": {"minor": 1200, "currency": "EUR"}}, "place": {"region": "north"},
+        "stock": {"on_hand": 4.0, "observed_at": "2026-11-23T07:59:00Z"},
+        "demand": {"first_day": "2026-11-20", "units": [3.0, 2.0, 5.0]},
+        "lead_time": {"seen_days": [2.0, 3.0]},
+        "donors": [{"location": "store-7", "region": "south", "daily_demand": 1.0, "transfer_days": 1.0,
+            "stock": {"on_hand": 90.0, "observed_at": "2026-11-23T07:59:00Z"}}]
+    }))
+    .unwrap();
+    facts.seal().unwrap()
+}
+
 /// The value of a hidden field.
 pub(crate) fn hidden<'p>(page: &'p str, name: &str) -> &'p str {
     let field = format!("name=\"{name}\" value=\"");
     page.split_once(&field).unwrap_or_else(|| panic!("no field {name}: {page}")).1.split('"').next().unwrap()
 }
 
-/// A program, a person who may do everything, and one who manages a store.
-fn keys(folder: &Path) -> [String; 3] {
+/// A program, a person who may do everything, one who manages a store, and one of finance.
+fn keys(folder: &Path) -> [String; 4] {
     let ids = Ids::default();
-    let wanted: [(&str, &[Role], bool); 3] = [
+    let wanted: [(&str, &[Role], bool); 4] = [
         ("n8n", &[Role::Service], false),
         ("olga", &[Role::RegionalOps, Role::Operator, Role::Auditor, Role::Admin], true),
         ("mia", &[Role::StoreManager], true),
+        ("finn", &[Role::Finance], true),
     ];
     let mut entries = Vec::new();
     let plain = wanted.map(|(id, roles, person)| {

@@ -8,8 +8,8 @@ use std::{
 
 use actix_web::{post, web};
 use chassis::prelude::*;
-use contracts::{Action, LocationId, Money, PersonId, ProductId};
-use governance::{Grant, GrantRefused, GrantVerifier, drift::drift};
+use contracts::{Action, LocationId, Money, ProductId};
+use governance::{Actor, Grant, GrantRefused, GrantVerifier, drift::drift};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ struct Accepted {
 
 /// Drafts a transfer in Odoo, once. The grant is verified, compared with the facts of now and used up in the
 /// transaction that promises the draft. One of both ends must lie where the caller's roles reach. The same key again shows the same operation; the same grant under another key
-/// is refused. With `Prefer: wait=10` the answer is the finished operation (200) if it finishes in time.
+/// is refused, and so is who approved it and, where the policy keeps these apart too, who asked for it. With `Prefer: wait=10` the answer is the finished operation (200) if it finishes in time.
 #[utoipa::path(
     tag = "transfers",
     params(IdempotencyKey, Prefer),
@@ -84,12 +84,15 @@ pub(crate) async fn post_transfer(
         return Err(ApiError::problem(scope::outside(&ends)));
     }
     let fingerprint = json!({"action": asked.action, "grant": asked.grant});
-    let actor = caller.actor();
+    let executor = match &caller.person {
+        Some(person) => Actor::Person { person: person.clone() },
+        None => Actor::Service { key: caller.id.clone() },
+    };
     let unknown_key = Arc::new(AtomicBool::new(false));
     let settings = settings.into_inner();
     let flag = Arc::clone(&unknown_key);
     let accepted = command(&cx, &caller, "transfers", &key, &fingerprint, move |tx| {
-        Box::pin(async move { accept(tx, &settings, &actor, &asked, &flag).await })
+        Box::pin(async move { accept(tx, &settings, &executor, &asked, &flag).await })
     });
     let accepted = match accepted.await {
         Err(refused) if unknown_key.load(Ordering::Relaxed) => {
@@ -136,11 +139,11 @@ impl Asked {
 async fn accept(
     tx: &mut Tx,
     settings: &SupplySettings,
-    actor: &str,
+    executor: &Actor,
     asked: &Asked,
     unknown_key: &AtomicBool,
 ) -> Result<Reply<Accepted>, ApiError> {
-    let grant = verify(tx, actor, asked, unknown_key).await?;
+    let grant = verify(tx, executor, asked, unknown_key).await?;
     let order = order(tx, asked, &grant).await?;
     let unit_cost = check_drift(tx, settings, asked, &grant).await?;
     let effect = order.effect()?;
@@ -149,7 +152,7 @@ async fn accept(
         None => effect,
     };
     let id = tx.effect(effect).await?;
-    match store::consume_grant(tx, actor, &grant, &id).await? {
+    match store::consume_grant(tx, &executor.to_string(), &grant, &id).await? {
         Consumption::Consumed => Ok(Reply::accepted(Accepted { id })),
         Consumption::UsedBy(operation) => Err(ApiError::problem(
             Problem::new("grant-used", 409, "The grant has been used")
@@ -162,7 +165,7 @@ async fn accept(
     }
 }
 
-async fn verify(tx: &mut Tx, actor: &str, asked: &Asked, unknown_key: &AtomicBool) -> Result<Grant, ApiError> {
+async fn verify(tx: &mut Tx, executor: &Actor, asked: &Asked, unknown_key: &AtomicBool) -> Result<Grant, ApiError> {
     let Some(token) = &asked.grant else {
         return Err(ApiError::problem(
             Problem::new("grant-missing", 403, "A transfer needs a grant")
@@ -172,10 +175,8 @@ async fn verify(tx: &mut Tx, actor: &str, asked: &Asked, unknown_key: &AtomicBoo
     let keys = store::published_keys(tx).await?;
     let verifier = GrantVerifier::from_jwks(&keys).map_err(|_| ApiError::unavailable(KEYS_ARE_COMING))?;
     let verified = verifier.verify(token, AUDIENCE, tx.now());
-    // Who approved does not carry it out; a program carries out for nobody in particular.
-    let executor = actor.strip_prefix("person:").and_then(|id| PersonId::new(id).ok());
     let granted = verified.and_then(|grant| {
-        executor.as_ref().map_or(Ok(()), |person| grant.executable_by(person))?;
+        grant.executable_by(executor)?;
         grant.permits(&asked.action).map(|()| grant)
     });
     granted.map_err(|refused| {
@@ -199,6 +200,7 @@ fn refusal(refused: &GrantRefused) -> ApiError {
         GrantRefused::NotYetValid { .. } => ("grant-not-yet-valid", "The grant is not valid yet"),
         GrantRefused::OtherAction { .. } => ("grant-other-action", "The grant is for another action"),
         GrantRefused::ApproverMayNotExecute { .. } => ("grant-own-approval", "Who approved cannot carry it out"),
+        GrantRefused::RequesterMayNotExecute { .. } => ("grant-own-request", "Who asked cannot carry it out"),
     };
     let problem = Problem::new(slug, 403, title).detail(refused.to_string());
     ApiError::problem(match refused {

@@ -7,12 +7,12 @@ use chassis::{
     auth::{KeyEntry, KeyId, KeysFile, generate_key},
     host::{HostOptions, Running, start},
 };
-use contracts::{Action, Digest, EventPayload, Facts};
+use contracts::{Action, Digest, EventPayload, Facts, PersonId};
 use governance::{
     Grant, GrantSigner,
     drift::{Allowed, Tolerance, bind},
     grant::Jwks,
-    policy::PolicyRef,
+    policy::{PolicyRef, RequesterExecutes},
 };
 use jiff::Timestamp;
 use odoo::replay::{OrderpointSeed, ProductSeed, ReplayOdoo, Scene, StockSeed, WarehouseSeed, Webhook};
@@ -43,6 +43,8 @@ pub(crate) struct Setting {
     pub(crate) scene: Scene,
     /// Callers beside n8n, whose roles hold everywhere: id of the key and its roles.
     pub(crate) callers: Vec<(&'static str, Value)>,
+    /// People who call with a key of their own, whose id is theirs; their roles hold everywhere.
+    pub(crate) people: Vec<&'static str>,
 }
 
 /// The caller when none is named.
@@ -51,7 +53,14 @@ const N8N: &str = "n8n";
 impl Default for Setting {
     /// A sweep at the start, which learns what there is, and none after it.
     fn default() -> Self {
-        Self { store: None, sweep_seconds: 86_400, with_odoo: true, scene: scene(), callers: Vec::new() }
+        Self {
+            store: None,
+            sweep_seconds: 86_400,
+            with_odoo: true,
+            scene: scene(),
+            callers: Vec::new(),
+            people: Vec::new(),
+        }
     }
 }
 
@@ -99,7 +108,12 @@ impl Bed {
         Mock::given(path("/jwks.json")).respond_with(answer).mount(&keys).await;
         let folder = tempfile::tempdir().unwrap();
         let n8n = (N8N, json!([{"role": "service"}, {"role": "operator"}]));
-        let (ids, entries): (Vec<_>, Vec<_>) = setting.callers.iter().chain([&n8n]).map(api_key).unzip();
+        let mut keys_of: Vec<_> = setting.callers.iter().chain([&n8n]).map(api_key).collect();
+        keys_of.extend(setting.people.iter().map(|person| {
+            let (key, entry) = api_key(&(person, json!([{"role": "operator"}])));
+            (key, KeyEntry { person: Some(PersonId::new(*person).unwrap()), ..entry })
+        }));
+        let (ids, entries): (Vec<_>, Vec<_>) = keys_of.into_iter().unzip();
         let keys_file = folder.path().join("keys.yaml");
         std::fs::write(&keys_file, KeysFile { keys: entries }.to_yaml().unwrap()).unwrap();
         let config = odoo.config();
@@ -287,6 +301,8 @@ impl Bed {
             facts_hash: facts.hash.unwrap(),
             bounds,
             policy: PolicyRef { id: "default".into(), version: 1, digest: Digest::of_bytes(b"policy") },
+            requested_by: None,
+            requester_executes: RequesterExecutes::default(),
             decided_by: Vec::new(),
             by_override: None,
         };

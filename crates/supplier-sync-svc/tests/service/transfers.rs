@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::bed::{Bed, transfer};
+use crate::bed::{Bed, Setting, transfer};
+use contracts::PersonId;
 use futures_util::future::join_all;
+use governance::{Actor, Requester, policy::RequesterExecutes};
 use odoo::replay::Failure;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -36,6 +38,43 @@ async fn a_granted_transfer_is_drafted_and_read_back() {
     assert_eq!((status, &shown["result"]), (StatusCode::OK, result));
     let verbs = "SELECT COUNT(*) FROM audit WHERE subject = 'operation:' || '";
     assert_eq!(bed.number(format!("{verbs}{id}'")).await, 2, "consumed and drafted");
+}
+
+#[actix_web::test]
+async fn who_approved_or_asked_does_not_carry_it_out_and_nothing_is_used_up() {
+    let bed = Bed::with(Setting { people: vec!["olga", "mia", "otto"], ..Setting::default() }).await;
+    let person = |id: &str| PersonId::new(id).unwrap();
+    let n8n = || Requester { by: Actor::Service { key: "n8n".into() }, on_behalf_of: Some(person("mia")) };
+    let token = |id: &str, requester_executes| {
+        let id = id.to_owned();
+        bed.grant(move |grant| {
+            (grant.grant_id, grant.requester_executes) = (id, requester_executes);
+            (grant.decided_by, grant.requested_by) = (vec![person("olga")], Some(n8n()));
+        })
+    };
+    let strict = token("strict", RequesterExecutes::Refused).await;
+    let people = token("people", RequesterExecutes::ProgramsOnly).await;
+    let open = token("open", RequesterExecutes::Allowed).await;
+    let own = [
+        ("olga", &open, "grant-own-approval"),
+        ("olga", &strict, "grant-own-approval"),
+        // A program only said that it asks for her; that tightens all the same.
+        ("mia", &people, "grant-own-request"),
+        ("mia", &strict, "grant-own-request"),
+        ("n8n", &strict, "grant-own-request"),
+    ];
+    for (number, (caller, grant, refusal)) in own.into_iter().enumerate() {
+        let body = json!({"action": transfer(24.0), "grant": grant});
+        let (status, problem) = bed.post_as(caller, "/transfers", &format!("own-{number}"), &body).await;
+        assert_eq!((status, slug(&problem)), (StatusCode::FORBIDDEN, refusal), "{caller}: {problem}");
+    }
+    assert_eq!((bed.count("grants_used").await, bed.odoo.pickings().len()), (0, 0));
+    for (caller, grant) in [("otto", &strict), ("n8n", &people), ("mia", &open)] {
+        let body = json!({"action": transfer(24.0), "grant": grant});
+        let (status, accepted) = bed.post_as(caller, "/transfers", &format!("key-{caller}"), &body).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{caller}: {accepted}");
+    }
+    assert_eq!(bed.count("grants_used").await, 3);
 }
 
 #[actix_web::test]
