@@ -191,7 +191,8 @@ async fn a_crowd_larger_than_the_pool_is_served_by_a_replica_that_knows_no_polic
     let postgres = testkit::Postgres::start().await.unwrap();
     let url = postgres.url();
     let bed = Bed::with(&Wish { store: Some(&url), ..Wish::default() }).await;
-    let asked = futures_util::future::join_all((0..30).map(async |_| bed.ask(&routine()).await["status"].clone())).await;
+    let asked =
+        futures_util::future::join_all((0..30).map(async |_| bed.ask(&routine()).await["status"].clone())).await;
     assert!(asked.iter().all(|status| status == "approved"), "{asked:?}");
     bed.stop().await;
 }
