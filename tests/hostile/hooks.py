@@ -163,6 +163,13 @@ def cases():
     return [{"request": {"facts": facts()}, "outcome": {"stocked_out": True}}]
 
 
+def arrived():
+    """As many transports as a fit needs, each a little later than planned."""
+    step = {"until": "delivered", "place": "hub", "planned_minutes": 60.0}
+    asked = lambda n: {"as_of": "2026-01-01T00:00:00Z", "transport": {"id": f"T-{n}", "inbound": [{"steps": [step]}]}}
+    return [{"request": asked(n), "outcome": {"inbound": [[55.0 + n % 9]]}} for n in range(130)]
+
+
 def delivery(line=None):
     day = lambda ago: str(datetime.date.today() - datetime.timedelta(ago))
     ordered = {"id": line or fresh("line"), "supplier": SUPPLIER, "ordered": day(60), "promised": day(30)}
@@ -224,6 +231,7 @@ BODIES = {
     "POST /scoring/v1/replenishment/rank": lambda: {"items": [facts()], "budget": {"minor": 90000, "currency": "EUR"}},
     "POST /scoring/v1/models/{name}/cases": lambda: {"set": fresh("set"), "cases": cases()},
     "POST /scoring/v1/models/{name}/versions": publication,
+    "POST /scoring/v1/models/{name}/fits": lambda: {"version": fresh("fitted"), "cases": arrived()},
     "POST /scoring/v1/supplier-risk/deliveries": lambda: {"items": [delivery(), delivery()]},
     "POST /scoring/v1/demand-signal/observations": sold,
     "POST /scoring/v1/allocation/plans": shortage,
@@ -290,7 +298,7 @@ def before_call(ctx, case, kwargs):
         case.path_parameters["location"] = STORE
         case.query.pop("grain", None)
     if "/models/{name}" in label:
-        case.path_parameters["name"] = MODEL
+        case.path_parameters["name"] = "shipment-risk" if label.endswith("/fits") else MODEL
     if "/policies/{id}" in label:
         case.path_parameters["id"] = POLICY
         if "version" in case.path_parameters:

@@ -47,8 +47,8 @@ pub mod prelude {
         ConfigError, Cx, HandleError, Job, JobError, Lease, Received, Service, Settings,
         auth::{Caller, Principal, Role},
         http::{
-            Answer, ApiError, Body, IdempotencyKey, IfMatch, Operation, Paging, Params, PathOf, Prefer, Problems,
-            Reply, command, wait_for_operation,
+            Answer, ApiError, Body, IdempotencyKey, IfMatch, LargeBody, Operation, Paging, Params, PathOf, Prefer,
+            Problems, Reply, command, wait_for_operation,
         },
         permission,
         relay::{Attempt, DeadHead, Effect, EffectKind, Executor, Settled},

@@ -1,6 +1,7 @@
 //! Every model by its name, for callers that choose at run time: JSON in, JSON out.
 
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::{
     FitError, Judge, ModelRef, ParameterError, allocation, demand_signal, inventory_exception, metrics::Figures,
@@ -30,11 +31,12 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 pub enum EntryError {
     #[error(transparent)]
     Parameters(#[from] ParameterError),
-    /// Counted from 1, as lines of a file are.
-    #[error("case {number} is not a case of {model}")]
+    /// Counted from 1, as lines of a file are; `pointer` leads to what cannot be read, or to what lacks a field.
+    #[error("case {number} is not a case of {model}, see {pointer:?} in it")]
     Case {
         model: &'static str,
         number: usize,
+        pointer: String,
         #[source]
         source: serde_json::Error,
     },
@@ -120,10 +122,23 @@ fn fit<J: Judge>(
 
 fn read<J: Judge, T: DeserializeOwned>(cases: &[&str]) -> Result<Vec<T>, EntryError> {
     let read = |(index, text): (usize, &&str)| {
-        let foreign = |source| EntryError::Case { model: J::NAME, number: index + 1, source };
+        let foreign =
+            |source| EntryError::Case { model: J::NAME, number: index + 1, pointer: pointer::<T>(text), source };
         serde_json::from_str(text).map_err(foreign)
     };
     cases.iter().enumerate().map(read).collect()
+}
+
+/// Where a text is no `T`: to know it at each step costs more than to read, so only what is refused is read again.
+fn pointer<T: DeserializeOwned>(text: &str) -> String {
+    let read = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(text));
+    let Err(error) = read else { return String::new() };
+    let key = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
+    };
+    error.path().iter().map(key).collect()
 }
 
 #[cfg(test)]
@@ -214,6 +229,10 @@ mod tests {
     fn a_case_of_another_form_is_named_by_its_number() {
         let refused = Entry::of::<Constant>().backtest(&[Constant::STANDARD], &[CASES[0], "7"]).unwrap_err();
         assert!(matches!(refused, EntryError::Case { number: 2, .. }), "{refused}");
+        let late = r#"{"request": null, "outcome": "late"}"#;
+        let refused = Entry::of::<Constant>().backtest(&[Constant::STANDARD], &[late]).unwrap_err();
+        let EntryError::Case { number: 1, pointer, .. } = refused else { panic!("{refused}") };
+        assert_eq!(pointer, "/outcome");
         let refused = Entry::of::<Constant>().backtest(&[r#"{"version": "1"}"#], &CASES).unwrap_err();
         assert!(matches!(refused, EntryError::Parameters(_)), "{refused}");
     }

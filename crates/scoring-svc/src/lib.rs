@@ -18,7 +18,7 @@ use actix_web::web;
 use chassis::prelude::*;
 use effects::summary::SummaryExecutor;
 use history::SupplierHistory;
-use http::{models::Models, summaries::SummaryWriter};
+use http::{fits::Fitting, models::Models, summaries::SummaryWriter};
 use models::{
     allocation, catalogue::MODELS, demand_signal, inventory_exception, replenishment, replenishment_snapshot,
     supplier_risk,
@@ -45,6 +45,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         shelved::<inventory_exception::Model>(&changes)?,
         shelved::<allocation::Model>(&changes)?,
     ];
+    let fitting = web::Data::new(Fitting::default());
     let executor = writer.clone().map(|writer| SummaryExecutor { writer });
     let writer = web::Data::new(SummaryWriter(writer.map(Arc::new)));
     let service = Service::new(
@@ -66,6 +67,7 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
         shelves.iter().for_each(|shelve| shelve(c));
         c.app_data(web::Data::from(Arc::clone(&changes)))
             .app_data(web::Data::new(Models(MODELS)))
+            .app_data(fitting.clone())
             .app_data(history.clone())
             .app_data(writer.clone());
         http::routes(c);

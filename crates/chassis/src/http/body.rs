@@ -20,6 +20,9 @@ use super::{ApiError, BodyLimit, params::quoted_field, strict::Strict};
 /// that a backslash before `u0000` could itself be escaped is not worth telling apart.
 const NUL: &[u8] = br"\u0000";
 
+/// Most bytes of a [`LargeBody`]: the most that `http.body_limit_bytes` can be set to.
+const LARGE: usize = 16 << 20;
+
 /// A JSON body. 415 unless it says that it is JSON, 413 above `http.body_limit_bytes`, 400 when it is not JSON, 422
 /// with a JSON pointer when it is not a `T`. Types use `deny_unknown_fields`, so a misspelt field is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +56,32 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             expect_type(&request, &["application/json"])?;
-            let bytes = read(&request, payload).await?;
+            let bytes = read(&request, payload, limit(&request)?).await?;
+            parse_json(&bytes).map(Self).map_err(ApiError::problem)
+        })
+    }
+}
+
+/// As [`Body`], for what is large by nature (a fitted model) and sent by few: 413 above 16 MiB. The caller's permission
+/// must stand before it in the handler, so that nobody else's bytes are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LargeBody<T>(pub T);
+
+impl<T> LargeBody<T> {
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for LargeBody<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            expect_type(&request, &["application/json"])?;
+            let bytes = read(&request, payload, LARGE).await?;
             parse_json(&bytes).map(Self).map_err(ApiError::problem)
         })
     }
@@ -72,7 +100,7 @@ impl FromRequest for JsonOrYaml {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             expect_type(&request, &["application/json", "application/yaml"])?;
-            let bytes = read(&request, payload).await?;
+            let bytes = read(&request, payload, limit(&request)?).await?;
             if request.content_type().eq_ignore_ascii_case("application/json") {
                 return parse_json(&bytes).map(Self).map_err(ApiError::problem);
             }
@@ -94,8 +122,11 @@ pub(super) fn expect_type(request: &HttpRequest, accepted: &[&str]) -> Result<()
     Err(ApiError::unsupported_type(accepted.first().copied().unwrap_or_default()))
 }
 
-async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, ApiError> {
-    let BodyLimit(limit) = *request.app_data::<BodyLimit>().ok_or_else(ApiError::misconfigured)?;
+fn limit(request: &HttpRequest) -> Result<usize, ApiError> {
+    request.app_data().map(|BodyLimit(limit)| *limit).ok_or_else(ApiError::misconfigured)
+}
+
+async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Vec<u8>, ApiError> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > limit) {
         return Err(ApiError::too_large(limit));

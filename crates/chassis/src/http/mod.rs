@@ -23,7 +23,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 
 pub(crate) use self::layers::layers;
 pub use self::{
-    body::{Body, JsonOrYaml, parse_json},
+    body::{Body, JsonOrYaml, LargeBody, parse_json},
     command::{Answer, Reply, command},
     document::{Allowed, Problems},
     error::ApiError,

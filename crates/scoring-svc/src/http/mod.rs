@@ -4,6 +4,7 @@ mod allocation;
 mod deliveries;
 mod demand_series;
 mod demand_signal;
+pub(crate) mod fits;
 mod inventory_exception;
 mod judged;
 pub(crate) mod models;
@@ -27,7 +28,7 @@ permission!(
         [Service, StoreManager, RegionalOps, Finance, ProcurementLead, Auditor, Operator, Admin]
 );
 permission!(
-    /// Publish versions of models and choose which one judges.
+    /// Fit and publish versions of models, and choose which one judges.
     pub(crate) PublishModels = "models:publish" for [ProcurementLead, Operator, Admin]
 );
 permission!(
@@ -85,6 +86,7 @@ pub(crate) fn routes(c: &mut ServiceConfig<'_>) {
         .service(models::publish_version)
         .service(models::activate_version)
         .service(models::keep_cases)
+        .service(fits::fit_model)
         .service(recommendations::list_recommendations)
         .service(recommendations::get_recommendation)
         .service(outcomes::record_outcome)

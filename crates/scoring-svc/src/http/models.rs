@@ -26,7 +26,7 @@ const MOST_KEPT: u64 = 200_000;
 pub(crate) struct Models(pub(crate) &'static [Entry]);
 
 impl Models {
-    fn find(&self, name: &str) -> Result<&'static Entry, ApiError> {
+    pub(super) fn find(&self, name: &str) -> Result<&'static Entry, ApiError> {
         self.0.iter().find(|entry| entry.name == name).ok_or_else(|| ApiError::not_found("model"))
     }
 }
@@ -200,6 +200,8 @@ pub(crate) async fn get_version(
 ///
 /// A version whose first figure is worse is refused, unless it is forced with a reason. The version's name is in the
 /// parameters and is taken once: the same parameters again change nothing, others under that name are refused.
+///
+/// The body may have 16 MiB, since a fitted model can be a forest.
 #[utoipa::path(tag = "models", request_body = Publication, responses(
     (status = 201, description = "It judges from now on", body = VersionView),
     (status = 200, description = "It was published before", body = VersionView), Problems))]
@@ -209,7 +211,7 @@ pub(crate) async fn publish_version(
     caller: Caller<PublishModels>,
     (models, changes): (web::Data<Models>, web::Data<Changes>),
     name: PathOf<String>,
-    body: Body<Publication>,
+    body: LargeBody<Publication>,
 ) -> Result<Answer, ApiError> {
     let entry = models.find(&name)?;
     let publication = body.into_inner();
@@ -304,7 +306,7 @@ pub(crate) async fn keep_cases(
     .await
     .map_err(ApiError::internal)?;
     if let Some(error) = refused {
-        return Err(unusable_case(error));
+        return Err(unusable_case(error, 0));
     }
     let mut tx = cx.store().begin().await?;
     let before = versions::count_cases(tx.conn(), entry.name, &set).await?;
@@ -348,7 +350,7 @@ fn sound_count(cases: usize) -> Result<(), ApiError> {
 }
 
 /// The cases that are given, or those of the set that is named.
-async fn holdout(
+pub(super) async fn holdout(
     reader: &mut sqlx::AnyConnection,
     entry: &Entry,
     given: Option<Vec<Box<RawValue>>>,
@@ -375,10 +377,21 @@ fn compare(
     cases: &[String],
 ) -> Result<(Comparison, Option<ApiError>), ApiError> {
     let texts: Vec<&str> = cases.iter().map(String::as_str).collect();
-    let figures = entry.backtest(&[current, new], &texts).map_err(unusable_case)?;
+    let comparison = measured(entry, (against, current), new, (0, &texts))?;
+    let refusal = refusal(against, &comparison.before, &comparison.after);
+    Ok((comparison, refusal))
+}
+
+/// Both versions over the same cases, which so many come before.
+pub(super) fn measured(
+    entry: &Entry,
+    (against, current): (&str, &str),
+    new: &str,
+    (before, cases): (usize, &[&str]),
+) -> Result<Comparison, ApiError> {
+    let figures = entry.backtest(&[current, new], cases).map_err(|error| unusable_case(error, before))?;
     let [before, after] = <[Figures; 2]>::try_from(figures).map_err(|_| ApiError::internal("two were measured"))?;
-    let refusal = refusal(against, &before, &after);
-    Ok((Comparison { against: against.to_owned(), before, after }, refusal))
+    Ok(Comparison { against: against.to_owned(), before, after })
 }
 
 /// The first figure decides between versions, if both answer as many of the cases: who leaves the hard ones out has not
@@ -423,17 +436,18 @@ fn unusable(error: &ParameterError) -> ApiError {
     ApiError::invalid_field(pointer, chassis::chain(error))
 }
 
-fn unusable_case(error: EntryError) -> ApiError {
+/// Names a case that cannot be used, by its place after so many others.
+pub(super) fn unusable_case(error: EntryError, before: usize) -> ApiError {
     match &error {
-        EntryError::Case { number, source, .. } => {
-            ApiError::invalid_field(format!("/cases/{}", number - 1), source.to_string())
+        EntryError::Case { number, pointer, source, .. } => {
+            ApiError::invalid_field(format!("/cases/{}{pointer}", before + number - 1), source.to_string())
         }
         EntryError::Parameters(_) | EntryError::Fit(_) => ApiError::internal(error),
     }
 }
 
 /// Which version of a model judges, as the store says.
-struct Standing {
+pub(super) struct Standing {
     entry: &'static Entry,
     shipped: ModelRef,
     /// `None` as long as the shipped version was never replaced.
@@ -441,17 +455,21 @@ struct Standing {
 }
 
 impl Standing {
-    async fn read(conn: &mut sqlx::AnyConnection, entry: &'static Entry) -> Result<Self, ApiError> {
+    pub(super) async fn read(conn: &mut sqlx::AnyConnection, entry: &'static Entry) -> Result<Self, ApiError> {
         let shipped = entry.reference(entry.standard).map_err(ApiError::internal)?;
         Ok(Self { entry, shipped, stored: versions::active(conn, entry.name).await? })
     }
 
-    fn active(&self) -> &str {
+    pub(super) fn active(&self) -> &str {
         self.stored.as_deref().unwrap_or(&self.shipped.version)
     }
 
     /// A version and its parameters.
-    async fn version(&self, conn: &mut sqlx::AnyConnection, version: &str) -> Result<(VersionView, String), ApiError> {
+    pub(super) async fn version(
+        &self,
+        conn: &mut sqlx::AnyConnection,
+        version: &str,
+    ) -> Result<(VersionView, String), ApiError> {
         if version == self.shipped.version {
             return Ok((self.view_of_shipped(), self.entry.standard.to_owned()));
         }

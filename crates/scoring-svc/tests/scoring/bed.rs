@@ -13,6 +13,10 @@ use chassis::{
 use contracts::Envelope;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
 
 pub(crate) struct Scoring {
     pub(crate) running: Running,
@@ -76,8 +80,28 @@ impl Scoring {
 
     /// As [`Scoring::post`], by the operator.
     pub(crate) async fn operate(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.operate_with(path, body.to_string()).await
+    }
+
+    /// As [`Scoring::operate`], with the body's very bytes.
+    pub(crate) async fn operate_with(&self, path: &str, body: String) -> (StatusCode, Value) {
         let url = format!("{}/scoring{path}", self.running.base_url());
-        answer(self.client.post(url).bearer_auth(&self.operator).json(body)).await
+        let request = self.client.post(url).bearer_auth(&self.operator).header("content-type", "application/json");
+        answer(request.body(body)).await
+    }
+
+    /// The status line of the answer to the head of a request alone: who announces too much is answered at once.
+    pub(crate) async fn announce(&self, path: &str, bytes: usize) -> String {
+        let mut stream = TcpStream::connect(self.running.base_url().trim_start_matches("http://")).await.unwrap();
+        let key = &self.operator;
+        let head = format!(
+            "POST /scoring{path} HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: {bytes}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut status = String::new();
+        BufReader::new(stream).read_line(&mut status).await.unwrap();
+        status
     }
 
     pub(crate) async fn score(&self, key: &str, body: &Value) -> (StatusCode, Value) {

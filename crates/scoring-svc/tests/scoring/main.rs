@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy excuses the tests themselves, but not what they share")]
 
 mod bed;
+mod fits;
 mod history;
 mod judged;
 mod lessons;

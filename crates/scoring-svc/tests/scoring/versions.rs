@@ -129,7 +129,9 @@ async fn what_cannot_be_published_is_named() {
     none["cases"] = Value::Null;
     let mut both = publication("2", 0.01);
     both["case_set"] = json!("x");
-    for (body, pointer) in [(unknown, "/parameters"), (foreign, "/cases/3"), (none, "/cases"), (both, "/cases")] {
+    for (body, pointer) in
+        [(unknown, "/parameters"), (foreign, "/cases/3/outcome/surprise"), (none, "/cases"), (both, "/cases")]
+    {
         let (status, problem) = scoring.operate(VERSIONS, &body).await;
         assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(pointer)));
     }
@@ -140,6 +142,18 @@ async fn what_cannot_be_published_is_named() {
     assert_eq!(status, StatusCode::FORBIDDEN);
     let unsigned = scoring.client.request(Method::GET, format!("{}/scoring{VERSIONS}", scoring.running.base_url()));
     assert_eq!(unsigned.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_publication_may_be_as_large_as_a_forest_and_no_larger() {
+    let scoring = Scoring::start().await;
+    let body = publication("2", 0.01).to_string() + " ".repeat(4 << 20).as_str();
+    let (status, published) = scoring.operate_with(VERSIONS, body).await;
+    assert_eq!(status, StatusCode::CREATED, "{published}");
+    for (path, bytes) in [(VERSIONS, (16 << 20) + 1), ("/v1/models/replenishment-priority/cases", (1 << 20) + 1)] {
+        let status = scoring.announce(path, bytes).await;
+        assert!(status.starts_with("HTTP/1.1 413"), "{path}: {status}");
+    }
 }
 
 #[tokio::test]
@@ -157,7 +171,10 @@ async fn cases_are_kept_in_sets_that_versions_are_compared_on_on_postgresql_too(
         let mut bad = cases();
         bad[1] = json!({"request": {}});
         let (status, problem) = scoring.post(path, &json!({"set": "resolved", "cases": bad})).await;
-        assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/cases/1")));
+        assert_eq!(
+            (status, &problem["errors"][0]["pointer"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("/cases/1/request"))
+        );
         let body = json!({"parameters": parameters("2", 0.01), "case_set": "resolved"});
         let (status, published) = scoring.operate(VERSIONS, &body).await;
         assert_eq!(

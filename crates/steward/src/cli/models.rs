@@ -76,6 +76,22 @@ pub(super) enum ModelVerb {
     },
     /// Publish parameters to a running fleet, where they judge from then on; refused when they measure worse.
     Publish(PublishArgs),
+    /// The versions of a model in a running fleet: which one judges, and what was published before.
+    Versions {
+        model: String,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// Make a version judge that was published before, or the shipped one.
+    Activate {
+        model: String,
+        version: String,
+        /// Kept in the audit trail.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
 }
 
 /// A version to publish.
@@ -101,6 +117,8 @@ pub(super) struct PublishArgs {
 pub(super) async fn run(verb: ModelVerb) -> anyhow::Result<()> {
     match verb {
         ModelVerb::Publish(args) => publish(&args).await,
+        ModelVerb::Versions { model, remote } => versions(&model, &remote).await,
+        ModelVerb::Activate { model, version, reason, remote } => activate((&model, &version), reason, &remote).await,
         // Computes for long and waits for nothing.
         local => tokio::task::spawn_blocking(move || compute(local)).await?,
     }
@@ -123,7 +141,9 @@ fn compute(verb: ModelVerb) -> anyhow::Result<()> {
         ModelVerb::Backtest { model, data, parameters, html, json } => {
             measure(named(&model)?, &data, &parameters, html.as_deref(), json)
         }
-        ModelVerb::Publish(_) => bail!("a publication waits for the fleet"),
+        ModelVerb::Publish(_) | ModelVerb::Versions { .. } | ModelVerb::Activate { .. } => {
+            bail!("this waits for the fleet")
+        }
     }
 }
 
@@ -192,7 +212,7 @@ async fn publish(args: &PublishArgs) -> anyhow::Result<()> {
     let parameters: Value = serde_json::from_str(&text(&args.parameters)?)
         .with_context(|| format!("{} is not JSON", args.parameters.display()))?;
     let remote = Remote::new(&args.remote, PATIENCE)?;
-    let model = format!("/scoring/v1/models/{}", segment(&args.model));
+    let model = path(&args.model);
     let set = format!("cli-{}", Ids::default().next());
     let texts = cases.texts();
     let mut rest = texts.as_slice();
@@ -205,13 +225,51 @@ async fn publish(args: &PublishArgs) -> anyhow::Result<()> {
     }
     let body = json!({"parameters": parameters, "case_set": set, "force": args.force, "reason": args.reason});
     let published = remote.call(Method::POST, &format!("{model}/versions"), Some(body)).await?;
-    if args.remote.json {
-        tell(&serde_json::to_string_pretty(&published)?);
+    judges(&published, &args.remote)
+}
+
+async fn activate((model, version): (&str, &str), reason: String, args: &RemoteArgs) -> anyhow::Result<()> {
+    let path = format!("{}/versions/{}/activate", path(model), segment(version));
+    let active = Remote::new(args, PATIENCE)?.call(Method::POST, &path, Some(json!({"reason": reason}))).await?;
+    judges(&active, args)
+}
+
+fn judges(version: &Value, args: &RemoteArgs) -> anyhow::Result<()> {
+    let text = |field: &str| version[field].as_str().unwrap_or_default();
+    if args.json {
+        tell(&serde_json::to_string_pretty(version)?);
+    } else if version["active"] == json!(true) {
+        tell(&format!("version {} of {} judges from now on", text("version"), text("model")));
     } else {
-        let version = published["version"].as_str().unwrap_or_default();
-        tell(&format!("version {version} of {} judges from now on", args.model));
+        // The same parameters were published before, and another version was chosen since.
+        let (version, model) = (text("version"), text("model"));
+        tell(&format!("version {version} of {model} is known and does not judge; see `steward models activate`"));
     }
     Ok(())
+}
+
+async fn versions(model: &str, args: &RemoteArgs) -> anyhow::Result<()> {
+    let found = Remote::new(args, PATIENCE)?.call(Method::GET, &format!("{}/versions", path(model)), None).await?;
+    if args.json {
+        tell(&serde_json::to_string_pretty(&found)?);
+        return Ok(());
+    }
+    for one in found["items"].as_array().into_iter().flatten() {
+        let text = |field: &str| one[field].as_str();
+        let mark = if one["active"] == json!(true) { "judges" } else { "" };
+        let origin = match (text("published_at"), text("published_by")) {
+            (Some(at), Some(by)) => format!("published {at} by {by}"),
+            _ => "shipped".to_owned(),
+        };
+        let forced = text("reason").map_or(String::new(), |reason| format!(", forced: {reason}"));
+        tell(&format!("{mark:<7} {:<24} {origin}{forced}", text("version").unwrap_or_default()));
+    }
+    Ok(())
+}
+
+/// A model in the fleet's API.
+fn path(model: &str) -> String {
+    format!("/scoring/v1/models/{}", segment(model))
 }
 
 /// How many of the cases fit into one piece: at least one, so that a case that is too large is refused and not skipped.
