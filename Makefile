@@ -25,7 +25,7 @@ test: setup ## Install what the tests need, then run all of them
 	$(STAGE) 200 "fuzzing" tests/fuzz/run.sh 3
 	@tests/setup/skipped.sh
 
-bench: setup ## Measure against yardsticks on durable servers; ONLY="path hook" for some; faults, python, public, stream-10g only so
+bench: setup ## Measure against yardsticks on durable servers; ONLY="path hook" for some; faults, public, stream-10g only so
 	cargo build --release --bins
 	cargo bench -p steward-e2e --bench bench -- $(ONLY)
 

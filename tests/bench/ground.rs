@@ -31,7 +31,7 @@ impl Hosted {
     pub(crate) async fn start(program: Program, settings: &Value) -> Result<Self> {
         let (folder, port) = (Scratch::new("bench")?, free_port());
         let (key, mut entry) = generate_key(&Ids::default(), &KeyId::try_from("bench".to_owned())?);
-        entry.roles = [Role::Service, Role::PolicyOwner].map(Grantee::everywhere).to_vec();
+        entry.roles = [Role::Service, Role::PolicyOwner, Role::Operator].map(Grantee::everywhere).to_vec();
         let keys = KeysFile { keys: vec![entry] }.to_yaml().map_err(Error::msg)?;
         let (keys_file, config_file) = (folder.path().join("keys.yaml"), folder.path().join("steward.yaml"));
         fs::write(&keys_file, keys)?;

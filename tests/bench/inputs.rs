@@ -84,7 +84,7 @@ fn snapshot(n: u64) -> Value {
             "backordered": 0.0},
         "lead_time_weeks": units(7, 16),
         "forecast": {"months_3": forecast, "months_6": forecast * 2.0, "months_9": forecast * 3.0},
-        "sales": {"month_1": units(8, 100), "months_3": units(9, 300), "months_6": 300.0 + units(10, 300),
+        "sales": {"month_1": units(8, 100), "months_3": 100.0 + units(9, 200), "months_6": 300.0 + units(10, 300),
             "months_9": 600.0 + units(11, 300)},
         "supplier": {"performance_6_months": units(12, 101) / 100.0, "performance_12_months": units(13, 101) / 100.0},
         "options": {"explain": false},

@@ -3,8 +3,10 @@
 use std::{fs, hint::black_box, path::Path, time::Instant};
 
 use anyhow::{Error, Result, bail};
-use models::{Case, FitError, Judge, allocation, demand_signal, replenishment, replenishment_snapshot};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use models::{
+    Judge, allocation, demand_signal, inventory_exception, replenishment, replenishment_snapshot, supplier_risk,
+};
+use serde::{Deserialize, Serialize};
 
 use crate::cost::resident;
 
@@ -19,38 +21,27 @@ pub(crate) struct Told {
     pub(crate) peak_mib: f64,
 }
 
-pub(crate) fn run(model: &str, file: &Path) -> Result<Told> {
-    let text = fs::read_to_string(file)?;
+/// Asks a model what the lines of the file ask; it judges by these parameters, or those that it is shipped with.
+pub(crate) fn run(model: &str, file: &Path, parameters: Option<&Path>) -> Result<Told> {
+    let (text, parameters) = (fs::read_to_string(file)?, parameters.map(fs::read_to_string).transpose()?);
+    let parameters = parameters.as_deref();
     match model {
-        "replenishment" => judged::<replenishment::Model, _>(&text, plain, |request| request),
-        "demand-signal" => judged::<demand_signal::Model, _>(&text, plain, |request| request),
-        "replenishment-snapshot" => judged::<replenishment_snapshot::Model, _>(&text, fitted, |case| &case.request),
-        "allocation" => judged::<allocation::Model, _>(&text, plain, |request| request),
+        "replenishment" => judged::<replenishment::Model>(&text, parameters),
+        "replenishment-snapshot" => judged::<replenishment_snapshot::Model>(&text, parameters),
+        "demand-signal" => judged::<demand_signal::Model>(&text, parameters),
+        "demand-signal-hours" => judged::<demand_signal::hours::Model>(&text, parameters),
+        "supplier-risk" => judged::<supplier_risk::purchase::Model>(&text, parameters),
+        "shipment-risk" => judged::<supplier_risk::shipment::Model>(&text, parameters),
+        "inventory-exception" => judged::<inventory_exception::Model>(&text, parameters),
+        "allocation" => judged::<allocation::Model>(&text, parameters),
         _ => bail!("there is no model {model:?}"),
     }
 }
 
-fn plain<J: Judge>(_: &[J::Request]) -> Result<J> {
-    Ok(J::standard()?)
-}
-
-/// Fitted to what it is asked, so that it has trees.
-fn fitted<J: Judge>(cases: &[Case<J::Request, J::Outcome>]) -> Result<J>
-where
-    FitError: Into<Error>,
-{
-    let parameters = J::fit(J::standard()?.parameters(), "bench", cases, &mut |_| ())?;
-    Ok(J::new(parameters)?)
-}
-
-fn judged<J: Judge, Row: DeserializeOwned>(
-    text: &str,
-    model: impl Fn(&[Row]) -> Result<J>,
-    request: impl Fn(&Row) -> &J::Request,
-) -> Result<Told> {
-    let rows = text.lines().map(serde_json::from_str).collect::<Result<Vec<Row>, _>>()?;
-    let model = model(&rows)?;
-    let answer = |row: &Row| model.judge(request(row)).map_err(|errors| Error::msg(format!("refused: {errors:?}")));
+fn judged<J: Judge>(text: &str, parameters: Option<&str>) -> Result<Told> {
+    let model = J::from_json(parameters.unwrap_or(J::STANDARD))?;
+    let rows = text.lines().map(serde_json::from_str).collect::<Result<Vec<J::Request>, _>>()?;
+    let answer = |row: &J::Request| model.judge(row).map_err(|errors| Error::msg(format!("refused: {errors:?}")));
     let judged =
         per_second(rows.len(), || rows.iter().try_for_each(|row| answer(row).map(|told| drop(black_box(told)))))?;
     let from_text = per_second(rows.len(), || {

@@ -24,6 +24,7 @@ mod public;
 mod python;
 mod report;
 mod rounds;
+mod rows;
 mod timers;
 
 use std::{path::Path, process::ExitCode, time::Instant};
@@ -40,16 +41,16 @@ const MEASURES: [&str; 13] = [
     "timers",
     "hook",
     "ndjson",
+    "models",
     "laptop",
     "audit",
     "policy",
-    "python",
     "public",
     "stream-10g",
     FAULTS,
 ];
-/// Only when asked for by name: they take long, or install Python's libraries first.
-const ON_REQUEST: [&str; 4] = ["python", "public", "stream-10g", FAULTS];
+/// Only when asked for by name: they take long.
+const ON_REQUEST: [&str; 3] = ["public", "stream-10g", FAULTS];
 const FAULTS: &str = "faults";
 
 fn main() -> ExitCode {
@@ -76,10 +77,10 @@ fn outcome(done: Result<()>) -> ExitCode {
     }
 }
 
-/// `judge MODEL FILE`, a part of the measure `python`.
+/// `judge MODEL FILE [PARAMETERS]`, a part of the measure `models`.
 fn judged(args: &[String]) -> Result<String> {
-    let [_, model, file] = args else { bail!("judge MODEL FILE") };
-    Ok(serde_json::to_string(&judge::run(model, Path::new(file))?)?)
+    let [_, model, file, parameters @ ..] = args else { bail!("judge MODEL FILE [PARAMETERS]") };
+    Ok(serde_json::to_string(&judge::run(model, Path::new(file), parameters.first().map(Path::new))?)?)
 }
 
 /// What has been measured so far.
@@ -123,10 +124,10 @@ async fn bench(only: Vec<String>) -> Result<()> {
             "timers" => timers::measure(&mut report).await,
             "hook" => hook::measure(&mut report).await,
             "ndjson" => ndjson::measure(&mut report).await,
+            "models" => rows::measure(&mut report).await,
             "laptop" => laptop::measure(&mut report).await,
             "audit" => audit::measure(&mut report).await,
             "policy" => governance::measure(&mut report).await,
-            "python" => python::measure(&mut report),
             "public" => public::measure(&mut report),
             "stream-10g" => ndjson::endless(&mut report).await,
             _ => faults::measure(&mut report).await,

@@ -23,12 +23,12 @@ use crate::{
     rounds::{in_turns, median},
 };
 
-/// Different rows of a body, made before the clock runs and sent again and again: making them costs more than judging.
-const DIFFERENT: u64 = 10_000;
+/// Different rows of a body.
+const DIFFERENT: usize = 10_000;
 /// Rows of a piece of the request body.
-const PIECE: u64 = 100;
+const PIECE: usize = 100;
 /// Bytes of the stream that is far larger than the memory of what answers it.
-const ENDLESS: u64 = 10 << 30;
+const ENDLESS: usize = 10 << 30;
 /// MiB that a service may keep while it answers that stream.
 const MOST_RESIDENT: f64 = 256.0;
 /// Callers at a time where each row is a call.
@@ -41,12 +41,34 @@ const FLAT: f64 = 1.25;
 struct Kind {
     name: &'static str,
     /// Rows of the short stream; the long one has ten times as many.
-    rows: u64,
+    rows: usize,
     stream: &'static str,
     single: &'static str,
     row: fn(u64) -> Value,
     /// The body of the single call.
     alone: fn(Value) -> Value,
+}
+
+/// Rows as they are sent, made before the clock runs and sent again and again: making them costs more than judging.
+pub(crate) struct Pieces {
+    texts: Vec<Bytes>,
+    /// Rows of each.
+    rows: usize,
+}
+
+impl Pieces {
+    /// As many rows as fill whole pieces.
+    pub(crate) fn of(lines: &[String], rows: usize) -> Self {
+        let text = |lines: &[String]| Bytes::from(lines.join("\n") + "\n");
+        Self { texts: lines.chunks_exact(rows).map(text).collect(), rows }
+    }
+}
+
+impl Kind {
+    fn pieces(&self) -> Pieces {
+        let lines: Vec<String> = (0..DIFFERENT as u64).map(|n| (self.row)(n).to_string()).collect();
+        Pieces::of(&lines, PIECE)
+    }
 }
 
 const KINDS: [(&str, Kind); 2] = [
@@ -80,11 +102,12 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     for (binary, kind) in &KINDS {
         let mut service = Hosted::start(Program::built(binary)?, &store).await?;
         let pid = service.pid()?;
-        compare(report, &service, kind).await?;
+        let pieces = kind.pieces();
+        compare(report, &service, kind, &pieces).await?;
         let mut peaks = Vec::new();
         for rows in [kind.rows, 10 * kind.rows] {
             forget_peak(pid)?;
-            post(&service, kind, rows).await?;
+            post(&service, kind.stream, &pieces, rows).await?;
             peaks.push(resident(pid).context("the service has ended")?.1);
         }
         report.line(Line {
@@ -105,12 +128,13 @@ pub(crate) async fn endless(report: &mut Report) -> Result<()> {
     let store = json!({"store": {"data_dir": folder.path()}});
     let mut service = Hosted::start(Program::built(binary)?, &store).await?;
     let pid = service.pid()?;
-    post(&service, kind, kind.rows).await?;
+    let pieces = kind.pieces();
+    post(&service, kind.stream, &pieces, kind.rows).await?;
     let after_a_little = resident(pid).context("the service has ended")?.1;
     forget_peak(pid)?;
-    let row = u64::try_from((kind.row)(DIFFERENT / 2).to_string().len())? + 1;
+    let row = (kind.row)(DIFFERENT as u64 / 2).to_string().len() + 1;
     let rows = (ENDLESS / row / PIECE + 1) * PIECE;
-    let rate = post(&service, kind, rows).await?;
+    let rate = post(&service, kind.stream, &pieces, rows).await?;
     let peak = resident(pid).context("the service has ended")?.1;
     report.line(Line {
         measure: format!("stream-10g: {rows} {} of {row} bytes", kind.name),
@@ -130,9 +154,9 @@ pub(crate) async fn endless(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-async fn compare(report: &mut Report, service: &Hosted, kind: &Kind) -> Result<()> {
-    post(service, kind, kind.rows / 10).await?;
-    let streamed = async || post(service, kind, kind.rows).await;
+async fn compare(report: &mut Report, service: &Hosted, kind: &Kind, pieces: &Pieces) -> Result<()> {
+    post(service, kind.stream, pieces, kind.rows / 10).await?;
+    let streamed = async || post(service, kind.stream, pieces, kind.rows).await;
     let single = async || {
         let ndjson = if kind.single == kind.stream { "content-type: application/x-ndjson\r\n" } else { "" };
         let headers = service.headers();
@@ -154,29 +178,27 @@ async fn compare(report: &mut Report, service: &Hosted, kind: &Kind) -> Result<(
     Ok(())
 }
 
-/// Sends that many rows while reading the answers; returns rows per second.
+/// Sends that many rows while reading the answers, of which none may be a refusal; returns rows per second.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-async fn post(service: &Hosted, kind: &Kind, rows: u64) -> Result<f64> {
-    let piece = |n: u64| {
-        let lines = (n * PIECE..(n + 1) * PIECE).map(|n| format!("{}\n", (kind.row)(n)));
-        Bytes::from(lines.collect::<String>())
-    };
-    let pieces: Vec<Bytes> = (0..rows.min(DIFFERENT) / PIECE).map(piece).collect();
-    let sent = (0..rows / PIECE).map(move |n| Ok::<_, Infallible>(pieces[n as usize % pieces.len()].clone()));
+pub(crate) async fn post(service: &Hosted, path: &str, pieces: &Pieces, rows: usize) -> Result<f64> {
+    let texts = pieces.texts.clone();
+    let sent = (0..rows / pieces.rows).map(move |n| Ok::<_, Infallible>(texts[n % texts.len()].clone()));
     let (began, body) = (Instant::now(), Body::wrap_stream(stream::iter(sent)));
-    let request = reqwest::Client::new().post(service.url(kind.stream)).bearer_auth(service.key());
+    let request = reqwest::Client::new().post(service.url(path)).bearer_auth(service.key());
     let answer = request.header("content-type", "application/x-ndjson").body(body).send().await?;
-    ensure!(answer.status().is_success(), "{} answered {}", kind.stream, answer.status());
+    ensure!(answer.status().is_success(), "{path} answered {}", answer.status());
     let mut answers = answer.bytes_stream();
     let mut lines = 0;
     while let Some(piece) = answers.next().await {
         let piece = piece?;
-        if let Some(at) = memmem::find(&piece, b"\"problem\"") {
-            bail!("a row was refused: {}", String::from_utf8_lossy(&piece[at..]));
+        for refusal in [&b"\"problem\""[..], b"\"insufficient_data\""] {
+            if let Some(at) = memmem::find(&piece, refusal) {
+                bail!("a row was refused: {}", String::from_utf8_lossy(&piece[at..]));
+            }
         }
         lines += memchr_iter(b'\n', &piece).count();
     }
-    ensure!(u64::try_from(lines)? == rows, "{lines} answers to {rows} rows");
+    ensure!(lines == rows, "{lines} answers to {rows} rows");
     Ok(rows as f64 / began.elapsed().as_secs_f64())
 }
 

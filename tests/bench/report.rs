@@ -12,6 +12,7 @@ pub(crate) enum Aim {
     RatioAtLeast(f64),
     RatioAtMost(f64),
     /// Our own figure.
+    AtLeast(f64),
     AtMost(f64),
     /// Measured to be known.
     None,
@@ -36,6 +37,7 @@ impl Line {
         match self.aim {
             Aim::RatioAtLeast(least) => self.ratio().map(|ratio| ratio >= least),
             Aim::RatioAtMost(most) => self.ratio().map(|ratio| ratio <= most),
+            Aim::AtLeast(least) => Some(self.ours >= least),
             Aim::AtMost(most) => Some(self.ours <= most),
             Aim::None => None,
         }
@@ -50,7 +52,7 @@ impl Line {
             figure(self.ours),
             yardstick.unwrap_or_default(),
             self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
-            self.aim.to_string() + if matches!(self.aim, Aim::AtMost(_)) { self.unit } else { "" },
+            self.aim.to_string() + if matches!(self.aim, Aim::AtLeast(_) | Aim::AtMost(_)) { self.unit } else { "" },
             met.to_owned(),
         ]
     }
@@ -67,6 +69,7 @@ impl fmt::Display for Aim {
         match self {
             Self::RatioAtLeast(least) => write!(f, ">= {least}x"),
             Self::RatioAtMost(most) => write!(f, "<= {most}x"),
+            Self::AtLeast(least) => write!(f, ">= {least} "),
             Self::AtMost(most) => write!(f, "<= {most} "),
             Self::None => Ok(()),
         }

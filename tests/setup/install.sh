@@ -5,7 +5,7 @@
 # its own on a free port (crates/testkit).
 #
 # usage: install.sh [servers] [n8n] [odoo] [schemathesis] [python]
-# No argument means all but python, which only some benches need; separate calls may run beside each other.
+# No argument means all but python, which only the benches need; separate calls may run beside each other.
 #
 # What cannot be installed is said in one line on stderr and kept in $cache/missing/<tool>, which the tests print when they
 # skip. With CI=true that is a failure.
