@@ -97,7 +97,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Rows a second through the stream of a service that has just started, and the most memory it took, in MiB.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a count")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     async fn stream(&self) -> Result<(f64, f64)> {
         let folder = Scratch::new("stream")?;
         let store = json!({"store": {"data_dir": folder.path()}});

@@ -10,7 +10,7 @@ const MODEL: &str = "/v1/models/shipment-risk";
 /// Transports through two places, of which one takes twice its plan.
 fn cases(count: usize) -> Vec<Value> {
     let case = |n: usize| {
-        let (place, minutes) = if n % 2 == 0 { ("slow", 1200.0) } else { ("fast", 300.0) };
+        let (place, minutes) = if n.is_multiple_of(2) { ("slow", 1200.0) } else { ("fast", 300.0) };
         let step = |until: &str| json!({"until": until, "place": place, "planned_minutes": 600.0});
         let steps = ["received", "departed", "arrived", "delivered"].map(step);
         json!({
