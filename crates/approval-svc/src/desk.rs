@@ -4,6 +4,7 @@
 mod aside;
 mod authority;
 pub(crate) mod edit;
+mod inbox;
 mod overrides;
 mod timer;
 

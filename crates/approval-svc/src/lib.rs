@@ -23,7 +23,7 @@ use effects::callback::CallbackExecutor;
 pub use reask::AsksAgain;
 pub use rules::{
     proposal::{Callback, Contribution, NewApproval, Scored},
-    view::{Approval, JudgedBy, Oversight, Status, StepState, StepView},
+    view::{Approval, JudgedBy, Oversight, Status, StepState, StepView, Urgency},
 };
 use settings::ApprovalSettings;
 pub use store::overrides::Overridden;
@@ -51,7 +51,8 @@ pub fn service(settings: &Settings) -> Result<Service, ConfigError> {
             "0103_policies",
             "0104_deciding",
             "0105_authority",
-            "0106_revoked"
+            "0106_revoked",
+            "0107_inbox"
         ))
         .routes(move |config: &mut ServiceConfig<'_>| {
             config.app_data(web::Data::from(Arc::clone(&desk))).app_data(turns.clone());

@@ -3,6 +3,7 @@
 pub(crate) mod authority;
 pub(crate) mod evidence;
 pub(crate) mod grants;
+pub(crate) mod inbox;
 pub(crate) mod overrides;
 pub(crate) mod policies;
 pub(crate) mod revisions;
@@ -12,9 +13,13 @@ use chassis::{
     prelude::{StoreError, Timestamp, Tx, instant, micros},
     store::Reader,
 };
-use contracts::{LocationId, PersonId, RegionId, Trace};
+use contracts::{LocationId, Money, PersonId, RegionId, Trace};
 use governance::{State, policy::Step};
-use sqlx::{Any, AssertSqlSafe, FromRow, Row, any::AnyRow, query::Query};
+use sqlx::{
+    Any, AssertSqlSafe, FromRow, Row,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 
 use crate::rules::{proposal::Case, view::Status};
 
@@ -83,14 +88,14 @@ macro_rules! select {
 pub(crate) use select;
 
 impl Stored {
-    /// What an hour of an approver's attention to this request saves: the cost of waiting, shared by the approvals that
-    /// it still needs. In minor units of its own currency; 0 when nobody said what waiting costs.
-    fn urgency(&self) -> i64 {
-        let cost = self.case.cost_of_waiting_per_hour.map_or(0, |cost| cost.minor);
+    /// What an hour of an approver's attention to this request saves: the cost of waiting in the currency of the policy
+    /// that judged, shared by the approvals that it still needs. `None` when nobody said what waiting costs, or the
+    /// policy states no rate for it.
+    pub(crate) fn loses(&self) -> Option<Money> {
         let missing =
             |(index, step): (u32, &Step)| i64::from(step.quorum).saturating_sub(count(self.state.counted(index)));
         let needed: i64 = (0_u32..).zip(&self.state.steps).map(missing).map(|missing| missing.max(0)).sum();
-        cost / needed.max(1)
+        self.case.cost_compared.map(|cost| Money::new(cost.minor / needed.max(1), cost.currency))
     }
 }
 
@@ -103,45 +108,55 @@ fn count(approvals: usize) -> i64 {
 /// # Errors
 /// When the store fails.
 pub(crate) async fn add(tx: &mut Tx, request: &Stored) -> Result<bool, StoreError> {
-    let (input, state) = (&request.case.input, &request.state);
-    let cost = request.case.cost_of_waiting_per_hour;
-    let document = serde_json::to_string(&request.case)?;
-    let added = sqlx::query(
-        "INSERT INTO requests (id, reference, requested_by, status, version, from_location, from_region, to_location, \
-         to_region, at_stake_minor, at_stake_currency, waiting_costs_minor, waiting_costs_currency, decide_by_at, \
-         wake_at, document, state, grant_id, grant_token, traceparent, correlation_id, created_at, decided_at, \
-         callbacks, urgency) \
+    let state = &request.state;
+    let insert = sqlx::query(
+        "INSERT INTO requests (from_location, from_region, to_location, to_region, at_stake_minor, at_stake_currency, \
+         waiting_costs_minor, waiting_costs_currency, document, id, reference, requested_by, status, version, \
+         decide_by_at, wake_at, state, grant_id, grant_token, traceparent, correlation_id, created_at, decided_at, \
+         callbacks, loses_minor, loses_currency) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
-         $23, $24, $25) ON CONFLICT DO NOTHING",
-    )
-    .bind(request.id.clone())
-    .bind(request.reference.clone())
-    .bind(request.requested_by.clone())
-    .bind(Status::of(state).as_str())
-    .bind(i64::from(state.version))
-    .bind(input.from.location.as_ref().map(LocationId::to_string))
-    .bind(input.from.region.as_ref().map(RegionId::to_string))
-    .bind(input.to.location.as_ref().map(LocationId::to_string))
-    .bind(input.to.region.as_ref().map(RegionId::to_string))
-    .bind(input.value.map(|money| money.minor))
-    .bind(input.value.map(|money| money.currency.as_str().to_owned()))
-    .bind(cost.map(|money| money.minor))
-    .bind(cost.map(|money| money.currency.as_str().to_owned()))
-    .bind(state.waiting().map(|waiting| micros(waiting.decide_by)))
-    .bind(state.next_wake().map(micros))
-    .bind(document)
-    .bind(serde_json::to_string(state)?)
-    .bind(request.grant.as_ref().map(|grant| grant.id.clone()))
-    .bind(request.grant.as_ref().map(|grant| grant.token.clone()))
-    .bind(request.thread.traceparent.clone())
-    .bind(request.thread.correlation_id.clone())
-    .bind(micros(request.created_at))
-    .bind(state.ended().map(|ended| micros(ended.at)))
-    .bind(serde_json::to_string(&request.callbacks)?)
-    .bind(request.urgency())
-    .execute(tx.conn())
-    .await?;
+         $23, $24, $25, $26) ON CONFLICT DO NOTHING",
+    );
+    let loses = request.loses();
+    let added = bind_case(insert, &request.case)?
+        .bind(request.id.clone())
+        .bind(request.reference.clone())
+        .bind(request.requested_by.clone())
+        .bind(Status::of(state).as_str())
+        .bind(i64::from(state.version))
+        .bind(state.waiting().map(|waiting| micros(waiting.decide_by)))
+        .bind(state.next_wake().map(micros))
+        .bind(serde_json::to_string(state)?)
+        .bind(request.grant.as_ref().map(|grant| grant.id.clone()))
+        .bind(request.grant.as_ref().map(|grant| grant.token.clone()))
+        .bind(request.thread.traceparent.clone())
+        .bind(request.thread.correlation_id.clone())
+        .bind(micros(request.created_at))
+        .bind(state.ended().map(|ended| micros(ended.at)))
+        .bind(serde_json::to_string(&request.callbacks)?)
+        .bind(loses.map(|money| money.minor))
+        .bind(loses.map(|money| money.currency.as_str().to_owned()))
+        .execute(tx.conn())
+        .await?;
     Ok(added.rows_affected() == 1)
+}
+
+/// Binds what is asked, first of all: the eight columns that lists select by, and the document.
+fn bind_case<'q>(
+    query: Query<'q, Any, AnyArguments>,
+    case: &Case,
+) -> Result<Query<'q, Any, AnyArguments>, serde_json::Error> {
+    let (input, cost) = (&case.input, case.cost_of_waiting_per_hour);
+    Ok(query
+        .bind(input.from.location.as_ref().map(LocationId::to_string))
+        .bind(input.from.region.as_ref().map(RegionId::to_string))
+        .bind(input.to.location.as_ref().map(LocationId::to_string))
+        .bind(input.to.region.as_ref().map(RegionId::to_string))
+        .bind(input.value.map(|money| money.minor))
+        .bind(input.value.map(|money| money.currency.as_str().to_owned()))
+        .bind(cost.map(|money| money.minor))
+        .bind(cost.map(|money| money.currency.as_str().to_owned()))
+        .bind(serde_json::to_string(case)?))
 }
 
 /// Writes a transition from version `seen`. The row is locked already; the version is compared all the same, so that
@@ -150,10 +165,10 @@ pub(crate) async fn add(tx: &mut Tx, request: &Stored) -> Result<bool, StoreErro
 /// # Errors
 /// [`StoreError::Busy`] when the stored version is another one.
 pub(crate) async fn record(tx: &mut Tx, request: &Stored, seen: u32) -> Result<(), StoreError> {
-    let state = &request.state;
+    let (state, loses) = (&request.state, request.loses());
     let written = sqlx::query(
         "UPDATE requests SET status = $1, version = $2, decide_by_at = $3, wake_at = $4, state = $5, grant_id = $6, \
-         grant_token = $7, decided_at = $8, urgency = $9 WHERE id = $10 AND version = $11",
+         grant_token = $7, decided_at = $8, loses_minor = $9, loses_currency = $10 WHERE id = $11 AND version = $12",
     )
     .bind(Status::of(state).as_str())
     .bind(i64::from(state.version))
@@ -163,7 +178,8 @@ pub(crate) async fn record(tx: &mut Tx, request: &Stored, seen: u32) -> Result<(
     .bind(request.grant.as_ref().map(|grant| grant.id.clone()))
     .bind(request.grant.as_ref().map(|grant| grant.token.clone()))
     .bind(state.ended().map(|ended| micros(ended.at)))
-    .bind(request.urgency())
+    .bind(loses.map(|money| money.minor))
+    .bind(loses.map(|money| money.currency.as_str().to_owned()))
     .bind(request.id.clone())
     .bind(i64::from(seen))
     .execute(tx.conn())
@@ -306,8 +322,6 @@ pub(crate) struct Scope {
 pub(crate) struct Wanted {
     pub(crate) id: Option<String>,
     pub(crate) status: Option<Status>,
-    /// The most urgent first instead of the newest, and of what waits only.
-    pub(crate) urgent: bool,
     /// Older than this id.
     pub(crate) before: Option<String>,
     pub(crate) limit: u32,
@@ -329,8 +343,7 @@ pub(crate) async fn list(reader: &mut Reader, scope: &Scope, wanted: &Wanted) ->
         if conditions.all.is_empty() { String::new() } else { format!("WHERE {}", conditions.all.join(" AND ")) };
     let limit = conditions.values.len() + 1;
     // Built from constants and placeholders only; every value is bound.
-    let order = if wanted.urgent { "urgency DESC, decide_by_at, id" } else { "id DESC" };
-    let sql = format!("{}{clause} ORDER BY {order} LIMIT ${limit}", select!(""));
+    let sql = format!("{}{clause} ORDER BY id DESC LIMIT ${limit}", select!(""));
     let query: Query<'_, Any, _> = sqlx::query(AssertSqlSafe(sql));
     let query = conditions.values.into_iter().fold(query, Query::bind).bind(i64::from(wanted.limit));
     let rows = query.fetch_all(&mut **reader).await?;
@@ -345,6 +358,16 @@ struct Conditions {
 }
 
 impl Conditions {
+    /// What waits within the scope.
+    fn waiting(scope: &Scope) -> Self {
+        // A literal, so that the indices of what waits fit.
+        let mut conditions = Self { all: vec!["status = 'waiting'".to_owned()], values: Vec::new() };
+        if !scope.everywhere {
+            conditions.within(scope);
+        }
+        conditions
+    }
+
     fn placeholder(&mut self, value: &str) -> String {
         self.values.push(value.to_owned());
         format!("${}", self.values.len())

@@ -13,7 +13,7 @@ use bed::Bed;
 async fn without_a_session_every_page_says_how_to_get_in_and_shows_nothing() {
     let bed = Bed::start().await;
     bed.waiting_approval().await;
-    for path in ["/", "/cases/thread-1", "/decisions/1"] {
+    for path in ["/", "/inbox", "/cases/thread-1", "/decisions/1"] {
         let answer = bed.browser.get(bed.url(path)).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
         let page = answer.text().await.unwrap();
@@ -78,6 +78,26 @@ async fn a_waiting_approval_is_shown_and_decided_as_the_visitor() {
     assert!(page.contains("Approved by olga") && page.contains("Go &lt;ahead&gt;"), "{page}");
     assert!(!page.contains("value=\"approve\""), "a decided request has no buttons");
     assert!(!visitor.page("/").await.contains("Move 24 × Coffee"), "nobody waits any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inbox_begins_with_the_dearest_and_is_turned_page_by_page_without_a_script() {
+    let bed = Bed::start().await;
+    bed.waiting_approval().await;
+    bed.crowd(26).await;
+    let visitor = bed.sign_in().await;
+    assert!(visitor.page("/").await.contains("href=\"/inbox\""));
+    let first = visitor.page("/inbox").await;
+    assert_eq!(first.matches("Look and decide").count(), 25);
+    let (dearest, next) = (first.find("Loses 26 euros").unwrap(), first.find("Loses 25 euros").unwrap());
+    assert!(dearest < next && first.contains("26.00 EUR an hour"), "{first}");
+    let (_, link) = first.split_once("rel=\"next\" href=\"").unwrap();
+    let second = visitor.page(link.split('"').next().unwrap()).await;
+    assert_eq!(second.matches("Look and decide").count(), 2, "{second}");
+    let (last, without_cost) = (second.find("Loses 1 euros").unwrap(), second.find("Move 24 × Coffee").unwrap());
+    assert!(last < without_cost && !second.contains("rel=\"next\""), "{second}");
+    // A store manager may decide none of them.
+    assert!(bed.sign_in_as("mia").await.page("/inbox").await.contains("Nothing waits for you."));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,9 +21,6 @@ use crate::{
     store::{self, Wanted},
 };
 
-/// Waiting requests that an inbox is picked from; beyond them the least urgent are left out.
-const INBOX_LOOKS_AT: u32 = 2_000;
-
 /// Asks for an approval. What the policy decides by itself is decided in the answer, grant included. A repeat by
 /// `reference` with another key returns the first request; its callback is added and served if all is decided.
 #[utoipa::path(
@@ -87,9 +84,10 @@ fn callback_errors(cx: &Cx, new: &NewApproval) -> Vec<FieldError> {
 pub(crate) struct ApprovalFilter {
     #[param(inline)]
     status: Option<Status>,
-    /// Only what the caller can decide now, the dearest first: by the money that waiting loses per hour and approval that
-    /// is still needed (amounts of different currencies are compared as they stand), then by the time that is left. One
-    /// page, without a cursor.
+    /// Only what the caller can decide now, in their own right or for somebody else, the dearest first: by the money that
+    /// waiting loses per hour and approval that is still needed, in the currency of the policy in force, converted by the
+    /// rates of the policy that judged. Then, by the deadline alone, what has no cost or no rate: `urgency` says which. A
+    /// page may be short, or empty, and still have a next one. Does not go with `status`.
     #[serde(default)]
     inbox: bool,
     /// Opaque, from `next_cursor`.
@@ -110,7 +108,7 @@ pub(crate) async fn list_approvals(
 ) -> Result<web::Json<Page<Approval>>, ApiError> {
     let paging = Paging::parse(filter.cursor.as_deref(), filter.limit)?;
     if filter.inbox {
-        return inbox(&cx, &caller, &desk, &filter, paging.limit).await;
+        return inbox(&cx, &caller, &desk, filter.status, &paging).await;
     }
     let wanted =
         Wanted { status: filter.status, before: paging.after()?, limit: paging.limit + 1, ..Wanted::default() };
@@ -124,24 +122,19 @@ async fn inbox(
     cx: &Cx,
     caller: &Principal,
     desk: &Desk,
-    filter: &ApprovalFilter,
-    limit: u32,
+    status: Option<Status>,
+    paging: &Paging,
 ) -> Result<web::Json<Page<Approval>>, ApiError> {
-    if filter.cursor.is_some() || filter.status.is_some() {
-        let detail = "does not go with cursor and status: it shows what waits, on one page";
+    if status.is_some() {
+        let detail = "does not go with status: it shows what waits";
         return Err(ApiError::invalid(vec![FieldError::new("/inbox", detail)]));
     }
+    let after = paging.after()?;
     let Some(person) = &caller.person else { return Ok(web::Json(Page { items: Vec::new(), next_cursor: None })) };
-    let wanted = Wanted { status: Some(Status::Waiting), urgent: true, limit: INBOX_LOOKS_AT, ..Wanted::default() };
-    let found = store::list(&mut cx.store().read().await?, &scope_of(caller), &wanted).await?;
-    let directory = desk.directory();
-    let theirs = |request: &&store::Stored| {
-        let open = request.state.open_steps();
-        open.iter().any(|waiting| request.state.awaits(person, waiting.step, &directory))
-    };
+    let found = desk.inbox(cx, person, &scope_of(caller), after, paging.limit as usize).await?;
     let view = |request: &store::Stored| Approval::of(request, may_hold_grant(caller, &request.requested_by));
-    let items = found.iter().filter(theirs).take(limit as usize).map(view).collect();
-    Ok(web::Json(Page { items, next_cursor: None }))
+    let items = found.items.iter().map(view).collect();
+    Ok(web::Json(Page { items, next_cursor: found.next.as_ref().map(Paging::cursor) }))
 }
 
 /// A request as it is to be from now on.

@@ -67,7 +67,8 @@ pub struct NewApproval {
     /// When the business needs the answer (truck cut-off, projected stock-out): nobody is asked beyond it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide_by: Option<Timestamp>,
-    /// What an hour of waiting costs.
+    /// What an hour of waiting costs, in any currency that the policy states a rate for: an inbox begins with what loses
+    /// most. Without it, or without a rate, the deadline alone counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_of_waiting_per_hour: Option<Money>,
     /// People who may look at it and are told of the end. It gives nobody a right to decide.
@@ -133,6 +134,9 @@ pub(crate) struct Case {
     pub(crate) bounds: Vec<Bound>,
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) cost_of_waiting_per_hour: Option<Money>,
+    /// The same in the currency of the policy, by its rates of then; absent without a rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cost_compared: Option<Money>,
     /// What was approved before and no longer stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asks_again: Option<AsksAgain>,
@@ -224,6 +228,7 @@ impl NewApproval {
             bounds,
             deadline: self.decide_by,
             cost_of_waiting_per_hour: self.cost_of_waiting_per_hour,
+            cost_compared: self.cost_of_waiting_per_hour.and_then(|cost| book.base().money.as_ref()?.convert(cost)),
             asks_again: None,
         })
     }

@@ -88,6 +88,9 @@ pub struct Approval {
     pub at_stake: Option<Money>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_of_waiting_per_hour: Option<Money>,
+    /// What its place in an inbox depends on; only while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<Urgency>,
     /// When the open step times out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide_by: Option<Timestamp>,
@@ -123,6 +126,28 @@ pub struct Oversight {
     pub overridden: Option<Overridden>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspicions: Vec<Suspicion>,
+}
+
+/// What the place of a waiting request in an inbox depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Urgency {
+    /// Waiting loses so much per hour and approval that is still needed, in the currency of the policy and by its rates.
+    Money { per_hour: Money },
+    /// The deadline alone: nobody said what waiting costs.
+    Deadline,
+    /// The deadline alone: the policy states no rate for the currency in which waiting costs.
+    DeadlineForWantOfARate,
+}
+
+impl Urgency {
+    fn of(stored: &Stored) -> Self {
+        match (stored.loses(), stored.case.cost_of_waiting_per_hour) {
+            (Some(per_hour), _) => Self::Money { per_hour },
+            (None, None) => Self::Deadline,
+            (None, Some(_)) => Self::DeadlineForWantOfARate,
+        }
+    }
 }
 
 /// The version of the policy and its row that judged.
@@ -208,6 +233,7 @@ impl Approval {
             score: case.score.clone(),
             at_stake: case.input.value,
             cost_of_waiting_per_hour: case.cost_of_waiting_per_hour,
+            urgency: waiting.map(|_| Urgency::of(stored)),
             decide_by: waiting.map(|waiting| waiting.decide_by),
             decided_at: ended.map(|ended| ended.at),
             decided_by: decided_by(state),

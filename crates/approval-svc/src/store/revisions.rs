@@ -1,9 +1,8 @@
 //! What requests were before they were edited.
 
 use chassis::prelude::{StoreError, Tx, micros};
-use contracts::{LocationId, RegionId};
 
-use super::Stored;
+use super::{Stored, bind_case};
 use crate::rules::proposal::Case;
 
 /// Keeps what the request was, and writes what it is now. The transition itself is recorded beside it.
@@ -22,22 +21,10 @@ pub(crate) async fn replace(tx: &mut Tx, before: (&Case, u32), now: &Stored, by:
     .bind(micros(tx.now()))
     .execute(tx.conn())
     .await?;
-    let (input, cost) = (&now.case.input, now.case.cost_of_waiting_per_hour);
-    sqlx::query(
-        "UPDATE requests SET document = $1, from_location = $2, from_region = $3, to_location = $4, to_region = $5, \
-         at_stake_minor = $6, at_stake_currency = $7, waiting_costs_minor = $8, waiting_costs_currency = $9 WHERE id = $10",
-    )
-    .bind(serde_json::to_string(&now.case)?)
-    .bind(input.from.location.as_ref().map(LocationId::to_string))
-    .bind(input.from.region.as_ref().map(RegionId::to_string))
-    .bind(input.to.location.as_ref().map(LocationId::to_string))
-    .bind(input.to.region.as_ref().map(RegionId::to_string))
-    .bind(input.value.map(|money| money.minor))
-    .bind(input.value.map(|money| money.currency.as_str().to_owned()))
-    .bind(cost.map(|money| money.minor))
-    .bind(cost.map(|money| money.currency.as_str().to_owned()))
-    .bind(now.id.clone())
-    .execute(tx.conn())
-    .await?;
+    let update = sqlx::query(
+        "UPDATE requests SET from_location = $1, from_region = $2, to_location = $3, to_region = $4, at_stake_minor = $5, \
+         at_stake_currency = $6, waiting_costs_minor = $7, waiting_costs_currency = $8, document = $9 WHERE id = $10",
+    );
+    bind_case(update, &now.case)?.bind(now.id.clone()).execute(tx.conn()).await?;
     Ok(())
 }

@@ -36,6 +36,7 @@ on_both_stores! {
     an_edit_keeps_what_was_and_asks_again => edit;
     one_more_approver_and_watchers => further_people;
     an_inbox_shows_the_dearest_first => inbox;
+    an_inbox_compares_in_one_currency_and_has_pages => inbox_pages;
     timers_of_two_replicas_do_nothing_twice => two_replicas;
 }
 
@@ -212,6 +213,76 @@ async fn inbox(on: &Wish<'_>) {
     assert_eq!(listed("n8n").await, [] as [usize; 0], "a program decides nothing");
     let both = bed.get("olga", "/v1/approvals?inbox=true&status=waiting").await;
     assert_eq!(both.status, 422);
+    let newest_first = bed.get("olga", "/v1/approvals?limit=1").await.body["next_cursor"].as_str().unwrap().to_owned();
+    let foreign = bed.get("olga", &format!("/v1/approvals?inbox=true&cursor={newest_first}")).await;
+    assert_eq!(foreign.status, 400, "a cursor is of one list: {}", foreign.body);
+    bed.stop().await;
+}
+
+const IN_EUROS: &str = "{policy: euros, version: 1, grant_valid_for: 1h,
+    money: {base: EUR, as_of: 2026-11-02, rates: {USD: '0.5', JPY: '0.006'}},
+    rows: [{name: ops, then: {steps: [{ask: {role: regional_ops}, decide_within: 4h}]}}]}";
+
+async fn inbox_pages(on: &Wish<'_>) {
+    let bed = Bed::with(&wish(on, IN_EUROS)).await;
+    // In the order that is right: as bare numbers it would be another.
+    let costs = [
+        ("EUR", Some(6_000)),
+        ("USD", Some(10_000)),
+        ("JPY", Some(5_000)),
+        ("USD", Some(5_800)),
+        ("SEK", Some(900_000)),
+        ("EUR", None),
+        ("SEK", Some(10)),
+    ];
+    let mut ids = vec![String::new(); costs.len()];
+    for (i, (currency, cost)) in costs.iter().enumerate().rev() {
+        let mut body = cross_region();
+        if let Some(minor) = cost {
+            body["cost_of_waiting_per_hour"] = json!({"minor": minor, "currency": currency});
+        }
+        if i >= 4 {
+            let soon = std::time::Duration::from_secs(600 * i as u64);
+            body["decide_by"] = json!(bed.clock.now() + soon);
+        }
+        ids[i] = bed.ask_id(&body).await;
+    }
+    let page = async |cursor: &Option<String>| -> (Vec<usize>, Option<String>, Vec<Value>) {
+        let cursor = cursor.as_deref().unwrap_or_default();
+        let page = bed.get("olga", &format!("/v1/approvals?inbox=true&limit=2&cursor={cursor}")).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        let items = page.body["items"].as_array().unwrap().clone();
+        let index = |item: &Value| ids.iter().position(|id| *id == item["id"].as_str().unwrap()).unwrap();
+        let next = page.body["next_cursor"].as_str().map(str::to_owned);
+        (items.iter().map(index).collect(), next, items.iter().map(|item| item["urgency"].clone()).collect())
+    };
+    let (first, next, urgency) = page(&None).await;
+    assert_eq!(first, [0, 1], "60.00 EUR, then 100.00 USD at 0.5");
+    let per_hour = |minor: i64| json!({"by": "money", "per_hour": {"minor": minor, "currency": "EUR"}});
+    assert_eq!(urgency, [per_hour(6_000), per_hour(5_000)]);
+    // What was shown is decided and something dearer comes in: the next page begins where this one ended.
+    assert_eq!(bed.decide("olga", &ids[1], json!({"decision": "approve"})).await.status, 200);
+    let mut dearer = cross_region();
+    dearer["cost_of_waiting_per_hour"] = json!({"minor": 9_000, "currency": "EUR"});
+    let dearer = bed.ask_id(&dearer).await;
+    let (second, next, urgency) = page(&next).await;
+    assert_eq!((second, urgency), (vec![2, 3], vec![per_hour(3_000), per_hour(2_900)]));
+    let (third, next, urgency) = page(&next).await;
+    let no_rate = json!({"by": "deadline_for_want_of_a_rate"});
+    assert_eq!((third, urgency), (vec![4, 5], vec![no_rate.clone(), json!({"by": "deadline"})]));
+    let (fourth, next, urgency) = page(&next).await;
+    assert_eq!((fourth, next, urgency), (vec![6], None, vec![no_rate]));
+    let top = bed.get("olga", "/v1/approvals?inbox=true&limit=1").await;
+    assert_eq!(top.body["items"][0]["id"], json!(dearer));
+
+    // Who stands in for olga sees what waits for olga.
+    let now = bed.clock.now();
+    let window = json!({"delegate": "finn", "starts_at": now, "ends_at": now + std::time::Duration::from_secs(HOUR)});
+    assert_eq!(bed.get("finn", "/v1/approvals?inbox=true").await.body["items"], json!([]));
+    let lent = bed.post("olga", "/v1/delegations", Some("lend"), &window).await;
+    assert_eq!(lent.status, 201, "{}", lent.body);
+    let seen = bed.get("finn", "/v1/approvals?inbox=true").await;
+    assert_eq!(seen.body["items"].as_array().map(Vec::len), Some(7), "{}", seen.body);
     bed.stop().await;
 }
 

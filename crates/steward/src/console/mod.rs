@@ -8,6 +8,7 @@ mod act;
 mod case;
 mod decision;
 mod fleet;
+mod inbox;
 mod overview;
 mod pages;
 mod sign_in;
@@ -35,6 +36,7 @@ pub fn routes(base_url: &str, settings: &Settings) -> anyhow::Result<ExtraRoutes
         config
             .app_data(fleet.clone())
             .service(overview::overview)
+            .service(inbox::inbox)
             .service(case::case)
             .service(decision::look)
             .service(act::decide)

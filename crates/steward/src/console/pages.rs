@@ -22,6 +22,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("frame.html", include_str!("../../templates/frame.html")),
         ("part.html", include_str!("../../templates/part.html")),
         ("overview.html", include_str!("../../templates/overview.html")),
+        ("inbox.html", include_str!("../../templates/inbox.html")),
         ("decision.html", include_str!("../../templates/decision.html")),
         ("case.html", include_str!("../../templates/case.html")),
         ("sign_in.html", include_str!("../../templates/sign_in.html")),
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn every_template_is_sound() {
         let names: Vec<&str> = TEMPLATES.templates().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), 8, "{names:?}");
+        assert_eq!(names.len(), 9, "{names:?}");
     }
 
     #[test]

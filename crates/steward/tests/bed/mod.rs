@@ -108,6 +108,18 @@ overrides: [{role: operator, cap: {minor: 50000, currency: EUR}, reviewer: finan
         answer["id"].as_str().unwrap().to_owned()
     }
 
+    /// As many more, each losing a euro an hour less by waiting than the one before; the first loses this many.
+    pub(crate) async fn crowd(&self, euros: u32) {
+        for euros in (1..=euros).rev() {
+            let action =
+                json!({"type": "transfer", "product": "SKU-1", "from": "store-7", "to": "store-1", "quantity": 24.0});
+            let cost = json!({"minor": euros * 100, "currency": "EUR"});
+            let title = format!("Loses {euros} euros");
+            let body = json!({"title": title, "action": action, "facts": facts(), "cost_of_waiting_per_hour": cost});
+            assert_eq!(self.act("/approvals/v1/approvals", &body).await["status"], "waiting");
+        }
+    }
+
     /// Olga breaks the glass for a request that waits.
     pub(crate) async fn overridden(&self) -> String {
         let id = self.waiting_approval().await;
