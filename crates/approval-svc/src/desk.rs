@@ -24,7 +24,7 @@ use governance::{
     authority::{OverrideRefused, PatternRules},
     calendar::{self, Calendars},
     link::{Link, LinkRefused},
-    policy::{AtTimeout, Then},
+    policy::{AtTimeout, RequesterExecutes, Then},
     request::{Decision, Ended, Happened, Opening, Refused, Timing, Transition, Verdict},
 };
 use jiff::SignedDuration;
@@ -160,10 +160,12 @@ impl Desk {
         }
         let requester = Requester { by: by.clone(), on_behalf_of: new.on_behalf_of.clone() };
         let chain = self.chain_of(tx, &new.related, &requester).await?;
-        // Who acts for whom matters only where somebody is asked.
+        // Who acts for whom matters only where somebody is asked, or must not carry it out.
+        let kept_out = case.route.requester_executes != RequesterExecutes::Allowed;
         let people = match case.route.then {
-            Then::Steps(_) => Arc::new(self.people_opening(tx, &case.input, &chain).await?),
-            Then::AutoApprove | Then::Deny => directory,
+            Then::Deny => directory,
+            Then::AutoApprove if !kept_out || authority::people_of(&requester).is_empty() => directory,
+            Then::Steps(_) | Then::AutoApprove => Arc::new(self.people_opening(tx, &case.input, &chain).await?),
         };
         let opening = Opening {
             requester,
@@ -186,7 +188,7 @@ impl Desk {
             created_at: tx.now(),
             callbacks: new.callback.iter().map(|callback| callback.url.clone()).collect(),
         };
-        self.grant_if_approved(tx, &mut request)?;
+        self.grant_if_approved(tx, &mut request, &people)?;
         if !store::add(tx, &request).await? {
             // A twin with the same reference was faster; it has committed by now.
             let first = self.repeated(tx, new).await?;
@@ -290,17 +292,17 @@ impl Desk {
         }
         let seen = request.state.version;
         request.state = state;
-        self.grant_if_approved(tx, &mut request)?;
+        self.grant_if_approved(tx, &mut request, &people)?;
         store::record(tx, &request, seen).await?;
         self.tell(tx, &request, &happened, how).await?;
         Ok(request)
     }
 
     /// An approval without its grant would be a promise that nobody can redeem, so both are in one transaction.
-    fn grant_if_approved(&self, tx: &Tx, request: &mut Stored) -> Result<(), DeskError> {
+    fn grant_if_approved(&self, tx: &Tx, request: &mut Stored, people: &Directory) -> Result<(), DeskError> {
         if Status::of(&request.state) == Status::Approved {
             let id = tx.new_id().to_string();
-            let claims = claims(&request.case, &request.state, &request.id, id.clone(), tx.now());
+            let claims = claims((&request.case, &request.state), &request.id, id.clone(), people, tx.now());
             let token = self.keys.get().signer.sign(&claims).map_err(DeskError::key)?;
             request.grant = Some(IssuedGrant { id, token });
         }

@@ -4,12 +4,12 @@
 #[expect(dead_code, reason = "the bed serves other tests too")]
 mod bed;
 
-use bed::{Bed, Wish, cross_region, on_both_stores};
+use bed::{Bed, Wish, cross_region, on_both_stores, routine};
 use contracts::{
-    EventPayload,
+    EventPayload, PersonId,
     events::{ApprovalOverridden, ApprovalReminded, ApprovalSuspected, OverrideUnreviewed},
 };
-use governance::{Actor, Grant, GrantVerifier, Jwks, policy::RequesterExecutes};
+use governance::{Actor, Grant, GrantVerifier, Jwks, grant::StandIn, policy::RequesterExecutes};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ on_both_stores! {
     two_desks_cannot_both_spend_the_last_of_a_budget
     a_delegate_decides_in_the_delegator_s_right_until_it_ends
     duties_stay_apart_through_delegation_and_along_a_chain
+    who_acts_for_who_asked_is_named_in_the_grant_and_cannot_carry_it_out
     what_looks_wrong_is_flagged_once_with_its_evidence
     an_edit_leaves_no_approval_standing_for_more_than_its_giver_may
     the_page_of_an_override_shows_it_and_takes_the_review_of_whoever_owes_it
@@ -381,6 +382,41 @@ overrides: [{role: operator, cap: {minor: 20000, currency: EUR}, reviewer: finan
     assert!(!page.contains("<form"), "it is reviewed once: {page}");
     let plain = bed.ask_id(&cross_region()).await;
     assert_eq!(review("olga", "justified", "Nobody overrode this.").await, 400, "{plain}");
+    bed.stop().await;
+}
+
+async fn who_acts_for_who_asked_is_named_in_the_grant_and_cannot_carry_it_out(store: Option<&str>) {
+    let bed = bed(store, "").await;
+    let now = bed.clock.now();
+    let lend = async |from: &str, to: &str| {
+        let window = json!({"delegate": to, "starts_at": now, "ends_at": now + std::time::Duration::from_secs(DAY)});
+        let lent = bed.post(from, "/v1/delegations", Some(&format!("{from}-{to}")), &window).await;
+        assert_eq!(lent.status, 201, "{}", lent.body);
+        lent.body["id"].as_str().unwrap().to_owned()
+    };
+    let delegation = lend("mia", "finn").await;
+    lend("opal", "sven").await;
+    let by = |person: &str| Actor::Person { person: PersonId::new(person).unwrap() };
+    let refused = |grant: &Grant, person: &str| grant.executable_by(&by(person)).unwrap_err();
+    for body in [cross_region(), routine()] {
+        let mut body = body;
+        body["on_behalf_of"] = json!("mia");
+        let request = bed.ask_id(&body).await;
+        // The one by a person, the other by the policy.
+        bed.decide("olga", &request, json!({"decision": "approve"})).await;
+        let grant = grant_of(&bed, &request).await;
+        let named = |one: &StandIn| (one.person.to_string(), one.acts_for.to_string(), one.delegation.clone());
+        let named: Vec<_> = grant.stand_ins.iter().map(named).collect();
+        assert_eq!(named, [("finn".to_owned(), "mia".to_owned(), delegation.clone())]);
+        for own in ["mia", "finn"] {
+            assert_eq!(refused(&grant, own).code(), "grant-own-request");
+        }
+        assert!(refused(&grant, "finn").to_string().contains(&delegation));
+        assert_eq!(grant.executable_by(&by("sven")), Ok(()), "acts for somebody else");
+    }
+    // Nobody stands behind what a program asks for itself.
+    let request = bed.ask_id(&routine()).await;
+    assert_eq!(grant_of(&bed, &request).await.stand_ins, []);
     bed.stop().await;
 }
 

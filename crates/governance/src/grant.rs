@@ -15,12 +15,16 @@ use serde_json::Value;
 
 use crate::{
     Actor, Requester, Role,
+    authority::Standing,
     drift::Bound,
     policy::{PolicyRef, RequesterExecutes},
 };
 
 /// Explicit type in the header, so that no other JWT signed with the same key passes for a grant (RFC 8725, 3.11).
 const TYPE: &str = "steward-grant+jwt";
+/// Most delegates of the requester that a grant names: a grant travels in a header-sized field, and nobody lends their
+/// authority to more people for one matter.
+pub const MAX_STAND_INS: usize = 20;
 /// How far an executor's clock may be behind the signer's before a fresh grant is refused. Expiry has no such leeway.
 pub const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 
@@ -62,12 +66,31 @@ pub struct Grant {
     /// What the policy says about the requester as executor.
     #[serde(default, skip_serializing_if = "RequesterExecutes::is_allowed")]
     pub requester_executes: RequesterExecutes,
+    /// Who acted for the people who asked when it was issued, at most [`MAX_STAND_INS`]: as executors they count like
+    /// those, as they do as approvers. Named only where the policy keeps the requester from executing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 20)]
+    pub stand_ins: Vec<StandIn>,
+    /// There were more of them than are named; then no person carries it out, because nobody can tell who acts for the
+    /// requester.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more_stand_ins: bool,
     /// Who approved, in order, each after those on whose authority they did; empty when the policy did without a
     /// person.
     pub decided_by: Vec<PersonId>,
     /// Present when one person broke the glass instead of the people whom the policy asks.
     #[serde(rename = "override", default, skip_serializing_if = "Option::is_none")]
     pub by_override: Option<Override>,
+}
+
+/// Somebody who acts for somebody who asked, and by which delegation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StandIn {
+    pub person: PersonId,
+    pub acts_for: PersonId,
+    /// Id of the delegation; where authority was passed on, of the last one.
+    pub delegation: String,
 }
 
 /// Who overrode, in which role, and the ticket that says why.
@@ -101,6 +124,13 @@ pub enum GrantRefused {
     ApproverMayNotExecute { person: PersonId },
     #[error("{requester} asked for this, and the policy wants somebody else to carry it out")]
     RequesterMayNotExecute { requester: Actor },
+    #[error(
+        "{person} acts for {acts_for}, who asked for this (delegation {delegation}), and the policy wants somebody else \
+         to carry it out"
+    )]
+    StandInMayNotExecute { person: PersonId, acts_for: PersonId, delegation: String },
+    #[error("more people act for who asked than the grant names, so that only a program can carry it out")]
+    AnyoneMayStandIn { person: PersonId },
 }
 
 impl GrantRefused {
@@ -116,17 +146,39 @@ impl GrantRefused {
             Self::NotYetValid { .. } => "grant-not-yet-valid",
             Self::OtherAction { .. } => "grant-other-action",
             Self::ApproverMayNotExecute { .. } => "grant-own-approval",
-            Self::RequesterMayNotExecute { .. } => "grant-own-request",
+            Self::RequesterMayNotExecute { .. } | Self::StandInMayNotExecute { .. } | Self::AnyoneMayStandIn { .. } => {
+                "grant-own-request"
+            }
         }
     }
 }
 
 impl Grant {
+    /// Names who acts for the requester now, where that keeps somebody from executing.
+    #[must_use]
+    pub fn with_stand_ins(self, standing: &Standing) -> Self {
+        let Some(requester) = self.requested_by.as_ref().filter(|_| !self.requester_executes.is_allowed()) else {
+            return self;
+        };
+        let mut stand_ins: Vec<StandIn> = Vec::new();
+        for mandate in standing.mandates.iter().filter(|mandate| requester.is(&mandate.root)) {
+            if stand_ins.iter().all(|known| known.person != mandate.actor) {
+                let delegation = mandate.path.last().cloned().unwrap_or_default();
+                let (person, acts_for) = (mandate.actor.clone(), mandate.root.clone());
+                stand_ins.push(StandIn { person, acts_for, delegation });
+            }
+        }
+        let more_stand_ins = stand_ins.len() > MAX_STAND_INS;
+        stand_ins.truncate(MAX_STAND_INS);
+        Self { stand_ins, more_stand_ins, ..self }
+    }
+
     /// Whether they may carry it out. Whoever approved, in their own right or for somebody else, may not; of whoever
-    /// asked the policy says it.
+    /// asked, and of who acts for them, the policy says it.
     ///
     /// # Errors
-    /// [`GrantRefused::ApproverMayNotExecute`], [`GrantRefused::RequesterMayNotExecute`].
+    /// [`GrantRefused::ApproverMayNotExecute`], [`GrantRefused::RequesterMayNotExecute`], and as who acts for them
+    /// [`GrantRefused::StandInMayNotExecute`] or [`GrantRefused::AnyoneMayStandIn`].
     pub fn executable_by(&self, executor: &Actor) -> Result<(), GrantRefused> {
         if let Actor::Person { person } = executor
             && self.decided_by.contains(person)
@@ -145,7 +197,19 @@ impl Grant {
         if asked && !allowed {
             return Err(GrantRefused::RequesterMayNotExecute { requester: executor.clone() });
         }
-        Ok(())
+        let Actor::Person { person } = executor else { return Ok(()) };
+        if allowed {
+            return Ok(());
+        }
+        match self.stand_ins.iter().find(|one| one.person == *person) {
+            Some(StandIn { person, acts_for, delegation }) => Err(GrantRefused::StandInMayNotExecute {
+                person: person.clone(),
+                acts_for: acts_for.clone(),
+                delegation: delegation.clone(),
+            }),
+            None if self.more_stand_ins => Err(GrantRefused::AnyoneMayStandIn { person: person.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Whether this grant is for exactly that action.

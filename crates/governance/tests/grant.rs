@@ -5,8 +5,9 @@
 use contracts::{Action, Digest, PersonId};
 use governance::{
     Actor, Grant, GrantRefused, GrantSigner, GrantVerifier, Jwks, PolicyRef, Requester,
+    authority::{Mandate, Standing},
     drift::{Allowed, Bound, Fact, Tolerance, bind, drift},
-    grant::{CLOCK_LEEWAY, InvalidKey, Jwk},
+    grant::{CLOCK_LEEWAY, InvalidKey, Jwk, MAX_STAND_INS, StandIn},
     policy::RequesterExecutes,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -42,6 +43,10 @@ fn person(name: &str) -> Actor {
     Actor::Person { person: id(name) }
 }
 
+fn stand_in(person: &str, acts_for: &str) -> StandIn {
+    StandIn { person: id(person), acts_for: id(acts_for), delegation: format!("lent-to-{person}") }
+}
+
 fn grant() -> Grant {
     Grant {
         issuer: "steward/approvals".into(),
@@ -62,6 +67,8 @@ fn grant() -> Grant {
         policy: PolicyRef { id: "default".into(), version: 3, digest: Digest::of_bytes(b"policy") },
         requested_by: Some(Requester { by: person("mia"), on_behalf_of: Some(id("ann")) }),
         requester_executes: RequesterExecutes::Refused,
+        stand_ins: vec![stand_in("dora", "mia")],
+        more_stand_ins: false,
         decided_by: vec![id("olga")],
         by_override: None,
     }
@@ -154,6 +161,47 @@ fn who_approved_never_executes_and_who_asked_as_the_policy_says() {
     }
     assert_eq!(may(by(n8n(), None), ProgramsOnly, &n8n()), Ok(()));
     assert_eq!(may(by(n8n(), None), Refused, &n8n()), refused(n8n()));
+}
+
+#[test]
+fn who_acts_for_who_asked_does_not_execute_either() {
+    let mandate = |root: &str, actor: &str| Mandate {
+        root: id(root),
+        actor: id(actor),
+        path: vec!["first".into(), format!("lent-to-{actor}")],
+        out_of_office: false,
+    };
+    // ann is the one for whom it was asked; otto acts for somebody who has nothing to do with it.
+    let mandates = vec![mandate("mia", "dora"), mandate("ann", "carl"), mandate("zoe", "otto"), mandate("ann", "dora")];
+    let standing = Standing { mandates, ..Standing::default() };
+    let issued = |rule, standing: &Standing| {
+        let bare = Grant { stand_ins: Vec::new(), requester_executes: rule, ..grant() };
+        let issued = bare.with_stand_ins(standing);
+        verifier(&[&signer(1)]).verify(&signer(1).sign(&issued).unwrap(), AUDIENCE, NOW).unwrap()
+    };
+    use RequesterExecutes::{Allowed, ProgramsOnly, Refused};
+    for rule in [ProgramsOnly, Refused] {
+        let read = issued(rule, &standing);
+        assert_eq!(read.stand_ins, [stand_in("dora", "mia"), stand_in("carl", "ann")], "each once");
+        let refused = read.executable_by(&person("carl")).unwrap_err();
+        let (acts_for, delegation) = (id("ann"), "lent-to-carl".to_owned());
+        assert_eq!(refused, GrantRefused::StandInMayNotExecute { person: id("carl"), acts_for, delegation });
+        assert_eq!(refused.code(), "grant-own-request");
+        assert!(refused.to_string().contains("carl acts for ann") && refused.to_string().contains("lent-to-carl"));
+        assert_eq!(read.executable_by(&person("otto")), Ok(()), "{rule:?}");
+        assert_eq!(read.executable_by(&Actor::Service { key: "robot".into() }), Ok(()));
+    }
+    let open = issued(Allowed, &standing);
+    assert_eq!((open.executable_by(&person("carl")), open.stand_ins.len()), (Ok(()), 0), "who asked may as well");
+
+    // More than a grant names: whoever is not named may be one of them.
+    let crowd = (0..=MAX_STAND_INS).map(|n| mandate("mia", &format!("d{n}"))).collect();
+    let read = issued(ProgramsOnly, &Standing { mandates: crowd, ..Standing::default() });
+    assert_eq!((read.stand_ins.len(), read.more_stand_ins), (MAX_STAND_INS, true));
+    for executor in ["d0", "d20", "otto"] {
+        assert_eq!(read.executable_by(&person(executor)).unwrap_err().code(), "grant-own-request", "{executor}");
+    }
+    assert_eq!(read.executable_by(&Actor::Service { key: "n8n".into() }), Ok(()));
 }
 
 /// The key, the thumbprint and the public part of RFC 8037, appendix A; the PEM as `openssl pkey` writes it.

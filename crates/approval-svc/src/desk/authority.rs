@@ -44,7 +44,7 @@ pub(crate) fn requester_names(requester: &Requester) -> Vec<String> {
     }
 }
 
-fn people_of(requester: &Requester) -> Vec<PersonId> {
+pub(super) fn people_of(requester: &Requester) -> Vec<PersonId> {
     let names = requester_names(requester);
     names.iter().filter_map(|name| PersonId::new(name.strip_prefix("person:")?).ok()).collect()
 }

@@ -80,7 +80,7 @@ impl Desk {
         request.state = state;
         let case = if judged { case } else { case.under(request.case.route.clone()).map_err(DeskError::Invalid)? };
         let before = std::mem::replace(&mut request.case, case);
-        self.grant_if_approved(tx, &mut request)?;
+        self.grant_if_approved(tx, &mut request, &people)?;
         revisions::replace(tx, (&before, revision), &request, &by.to_string()).await?;
         store::record(tx, &request, seen).await?;
         self.tell(tx, &request, &happened, how).await?;

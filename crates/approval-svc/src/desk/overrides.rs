@@ -96,7 +96,7 @@ impl Desk {
         }
         let seen = request.state.version;
         request.state = state;
-        request.grant = Some(self.marked_grant(tx, &request, breaking, rule)?);
+        request.grant = Some(self.marked_grant(tx, &request, breaking, (rule, &people))?);
         store::record(tx, &request, seen).await?;
         book::give(tx, &[person], id, &matter).await?;
         book::mark_approved(tx, id).await?;
@@ -145,10 +145,10 @@ impl Desk {
         tx: &Tx,
         request: &Stored,
         breaking: &Breaking,
-        rule: &OverrideRule,
+        (rule, people): (&OverrideRule, &Directory),
     ) -> Result<IssuedGrant, DeskError> {
         let id = tx.new_id().to_string();
-        let mut claims = claims(&request.case, &request.state, &request.id, id.clone(), tx.now());
+        let mut claims = claims((&request.case, &request.state), &request.id, id.clone(), people, tx.now());
         if !claims.decided_by.contains(&breaking.person) {
             claims.decided_by.push(breaking.person.clone());
         }

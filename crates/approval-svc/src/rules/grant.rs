@@ -1,6 +1,6 @@
 //! What an approval allows.
 
-use governance::{Grant, State};
+use governance::{Directory, Grant, State};
 use jiff::Timestamp;
 
 use super::proposal::Case;
@@ -9,9 +9,15 @@ const ISSUER: &str = "steward/approvals";
 /// The one service that knows Odoo.
 const AUDIENCE: &str = "steward/supply";
 
-/// The claims of the grant for an approved request.
-pub(crate) fn claims(case: &Case, state: &State, approval_id: &str, grant_id: String, now: Timestamp) -> Grant {
-    Grant {
+/// The claims of the grant for an approved request; `people` as they count for it now.
+pub(crate) fn claims(
+    (case, state): (&Case, &State),
+    approval_id: &str,
+    grant_id: String,
+    people: &Directory,
+    now: Timestamp,
+) -> Grant {
+    let grant = Grant {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
         approval_id: approval_id.to_owned(),
@@ -25,7 +31,10 @@ pub(crate) fn claims(case: &Case, state: &State, approval_id: &str, grant_id: St
         policy: case.route.policy.clone(),
         requested_by: Some(state.requester.clone()),
         requester_executes: case.route.requester_executes,
+        stand_ins: Vec::new(),
+        more_stand_ins: false,
         decided_by: state.approvers(),
         by_override: None,
-    }
+    };
+    grant.with_stand_ins(people.standing())
 }

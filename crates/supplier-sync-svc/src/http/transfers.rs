@@ -201,6 +201,9 @@ fn refusal(refused: &GrantRefused) -> ApiError {
         GrantRefused::OtherAction { .. } => ("grant-other-action", "The grant is for another action"),
         GrantRefused::ApproverMayNotExecute { .. } => ("grant-own-approval", "Who approved cannot carry it out"),
         GrantRefused::RequesterMayNotExecute { .. } => ("grant-own-request", "Who asked cannot carry it out"),
+        GrantRefused::StandInMayNotExecute { .. } | GrantRefused::AnyoneMayStandIn { .. } => {
+            ("grant-own-request", "Who acts for who asked cannot carry it out")
+        }
     };
     let problem = Problem::new(slug, 403, title).detail(refused.to_string());
     ApiError::problem(match refused {

@@ -303,6 +303,8 @@ impl Bed {
             policy: PolicyRef { id: "default".into(), version: 1, digest: Digest::of_bytes(b"policy") },
             requested_by: None,
             requester_executes: RequesterExecutes::default(),
+            stand_ins: Vec::new(),
+            more_stand_ins: false,
             decided_by: Vec::new(),
             by_override: None,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bed::{Bed, Setting, transfer};
 use contracts::PersonId;
 use futures_util::future::join_all;
-use governance::{Actor, Requester, policy::RequesterExecutes};
+use governance::{Actor, Requester, grant::StandIn, policy::RequesterExecutes};
 use odoo::replay::Failure;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn a_granted_transfer_is_drafted_and_read_back() {
 
 #[actix_web::test]
 async fn who_approved_or_asked_does_not_carry_it_out_and_nothing_is_used_up() {
-    let bed = Bed::with(Setting { people: vec!["olga", "mia", "otto"], ..Setting::default() }).await;
+    let bed = Bed::with(Setting { people: vec!["olga", "mia", "otto", "dora"], ..Setting::default() }).await;
     let person = |id: &str| PersonId::new(id).unwrap();
     let n8n = || Requester { by: Actor::Service { key: "n8n".into() }, on_behalf_of: Some(person("mia")) };
     let token = |id: &str, requester_executes| {
@@ -50,6 +50,8 @@ async fn who_approved_or_asked_does_not_carry_it_out_and_nothing_is_used_up() {
         bed.grant(move |grant| {
             (grant.grant_id, grant.requester_executes) = (id, requester_executes);
             (grant.decided_by, grant.requested_by) = (vec![person("olga")], Some(n8n()));
+            let dora = StandIn { person: person("dora"), acts_for: person("mia"), delegation: "lent-1".into() };
+            grant.stand_ins = vec![dora];
         })
     };
     let strict = token("strict", RequesterExecutes::Refused).await;
@@ -62,11 +64,16 @@ async fn who_approved_or_asked_does_not_carry_it_out_and_nothing_is_used_up() {
         ("mia", &people, "grant-own-request"),
         ("mia", &strict, "grant-own-request"),
         ("n8n", &strict, "grant-own-request"),
+        ("dora", &people, "grant-own-request"),
+        ("dora", &strict, "grant-own-request"),
     ];
     for (number, (caller, grant, refusal)) in own.into_iter().enumerate() {
         let body = json!({"action": transfer(24.0), "grant": grant});
         let (status, problem) = bed.post_as(caller, "/transfers", &format!("own-{number}"), &body).await;
         assert_eq!((status, slug(&problem)), (StatusCode::FORBIDDEN, refusal), "{caller}: {problem}");
+        let named =
+            problem["detail"].as_str().unwrap().contains("dora acts for mia, who asked for this (delegation lent-1)");
+        assert_eq!(named, caller == "dora", "{problem}");
     }
     assert_eq!((bed.count("grants_used").await, bed.odoo.pickings().len()), (0, 0));
     for (caller, grant) in [("otto", &strict), ("n8n", &people), ("mia", &open)] {
