@@ -75,6 +75,7 @@ async fn run(fortress: &Fortress, prefix: &str, caller: &str) -> Result<(Tally, 
         ("STEWARD_URL", base.clone()),
         ("STEWARD_KEY", fortress.key(caller)?),
         ("STEWARD_N8N_KEY", fortress.key("n8n")?),
+        ("STEWARD_COLLEAGUE_KEY", fortress.colleague.clone()),
         ("STEWARD_HOOK_SECRET", HOOK_SECRET.to_owned()),
         ("STEWARD_DEAD_END", fortress.dead_end.uri()),
         ("STEWARD_MAILS", fortress.folder.path().join("data/mails").display().to_string()),
@@ -88,10 +89,6 @@ async fn run(fortress: &Fortress, prefix: &str, caller: &str) -> Result<(Tally, 
     let text = fs::read_to_string(&tally).with_context(|| format!("no tally: {found:?}"))?;
     Ok((serde_json::from_str(&text)?, found))
 }
-
-/// They take a whole policy, whose schema holds itself (a group of groups): the client makes up wrong ones, but no right
-/// one. The tests of approval-svc send those.
-const UNIMAGINABLE: [&str; 3] = ["/policies/{id}/preview", "/policies/{id}/versions", "/policy-simulations"];
 
 /// A run in which everything ends at the door proves nothing about the rooms behind it.
 async fn enough_got_through(fortress: &Fortress, tally: &Tally) -> Result<()> {
@@ -115,9 +112,6 @@ async fn enough_got_through(fortress: &Fortress, tally: &Tally) -> Result<()> {
         through += good;
         let hopeless = NOTHING_TO_SHOW.iter().any(|(prefix, _)| operation.contains(prefix))
             && (operation.contains("/dead-letters/{id}") || operation.contains("/operations/{id}"));
-        // Somebody else than who overrode reviews, and the laptop has one person's key.
-        let hopeless = hopeless || operation.ends_with("/overrides/{id}/review");
-        let hopeless = hopeless || UNIMAGINABLE.iter().any(|path| operation.ends_with(path));
         if good == 0 && !hopeless {
             never.push(format!("{operation}: {statuses:?}"));
         }

@@ -1,9 +1,13 @@
 //! `steward up` with an Odoo that replays a real one, and peers that refuse everything.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use chassis::Clock;
+use chassis::{
+    Clock, Ids,
+    auth::{Grantee, KeyId, KeysFile, Role, generate_key},
+};
+use contracts::PersonId;
 use odoo::replay::ReplayOdoo;
 use serde_json::json;
 use testkit::{Process, Program, Scratch, free_port};
@@ -18,6 +22,8 @@ pub(super) struct Fortress {
     /// Callbacks and pushes go there and are refused, so that there are dead letters.
     pub(super) dead_end: MockServer,
     pub(super) folder: Scratch,
+    /// The key of a second person: who approves alone does not review that.
+    pub(super) colleague: String,
     _odoo: ReplayOdoo,
 }
 
@@ -47,7 +53,8 @@ impl Fortress {
         let args = ["up", "--port", &port.to_string(), "--data-dir", &data, "--config", &config].map(str::to_owned);
         let mut process = Process::start(Program::built("steward")?.args(args))?;
         process.wait_ready(&format!("http://127.0.0.1:{port}/readyz"), std::time::Duration::from_secs(30)).await?;
-        Ok(Self { process, port, dead_end, folder, _odoo: odoo })
+        let colleague = add_colleague(&folder.path().join("data/keys.yaml"))?;
+        Ok(Self { process, port, dead_end, folder, colleague, _odoo: odoo })
     }
 
     pub(super) fn base_url(&self) -> String {
@@ -67,6 +74,19 @@ impl Fortress {
         let loud = log.lines().filter(|line| line.contains("ERROR") || line.contains("panicked"));
         loud.filter(|line| !line.contains("an effect was given up")).map(str::to_owned).collect()
     }
+}
+
+/// A key for the second person whom a laptop's directory knows; the services read the file again when it has changed.
+fn add_colleague(path: &Path) -> Result<String> {
+    let (plain, mut entry) = generate_key(&Ids::default(), &KeyId::try_from("colleague".to_owned())?);
+    entry.roles = vec![Grantee::everywhere(Role::Operator)];
+    entry.person = Some(PersonId::new("colleague")?);
+    let mut file = KeysFile::from_yaml(&fs::read_to_string(path)?).map_err(anyhow::Error::msg)?;
+    file.keys.push(entry);
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, file.to_yaml().map_err(anyhow::Error::msg)?)?;
+    fs::rename(fresh, path)?;
+    Ok(plain)
 }
 
 /// One article in three places, as `hooks.py` tells of them.

@@ -46,3 +46,24 @@ fn every_post_says_what_it_takes() {
     }
     assert!(silent.is_empty(), "add `request_body` to the utoipa attribute of: {silent:?}");
 }
+
+/// A reference into nowhere makes generators of clients fail, and testers leave out what holds it.
+#[test]
+fn every_reference_of_a_document_leads_somewhere() {
+    let settings = Settings::from_yaml("").expect("the embedded defaults are a configuration");
+    let services = steward::fleet::services(&settings).expect("the services take the defaults");
+    let generated = steward::documents::all(&services).expect("the documents can be written");
+    let mut lost = Vec::new();
+    let mut count = 0;
+    for (name, text) in generated.iter().filter(|(name, _)| name.ends_with(".json")) {
+        let document: serde_json::Value = serde_json::from_str(text).expect("a document is JSON");
+        for reference in text.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            count += 1;
+            if document.pointer(reference).is_none() {
+                lost.push(format!("{name}{reference}"));
+            }
+        }
+    }
+    assert!(count > 1000, "{count} references: how they are written has changed");
+    assert!(lost.is_empty(), "a schema is referred to and not there: {lost:?}");
+}

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use contracts::PersonId;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{Array, ArrayBuilder, OneOfBuilder, Ref};
 
 use crate::{Role, Within};
 
@@ -70,7 +71,6 @@ fn is_no(flag: &bool) -> bool {
 pub enum Who {
     Role(RoleAt),
     People(People),
-    #[schema(no_recursion)]
     AnyOf(AnyOf),
 }
 
@@ -153,9 +153,20 @@ pub struct People {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnyOf {
-    /// Roles and people, not another `any_of`.
-    #[schema(min_items = 1, max_items = 20, no_recursion)]
+    /// Roles and people.
+    #[schema(schema_with = groups)]
     pub any_of: Vec<Who>,
+}
+
+/// Says what the reader takes: a schema that held itself would promise groups within groups.
+fn groups() -> Array {
+    let group = OneOfBuilder::new().item(Ref::from_schema_name("RoleAt")).item(Ref::from_schema_name("People"));
+    ArrayBuilder::new()
+        .items(group)
+        .min_items(Some(1))
+        .max_items(Some(MOST))
+        .description(Some("Roles and people, not another `any_of`."))
+        .build()
 }
 
 /// For which place a role must be held.
