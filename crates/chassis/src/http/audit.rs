@@ -1,7 +1,7 @@
 //! `/v1/audit`: who did what, by subject or by thread of business.
 
 use actix_web::{get, web};
-use contracts::Page;
+use contracts::{Page, audit::AuditLeaf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,12 +9,13 @@ use sqlx::{FromRow, any::AnyRow};
 
 use super::{ApiError, Paging, Params, Problems};
 use crate::{
+    audit::leaf_of,
     auth::{Caller, permissions::ReadAudit},
     cx::Cx,
-    store::{StoreError, instant},
+    store::StoreError,
 };
 
-/// One append-only leaf.
+/// One append-only leaf, and its number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct AuditEntry {
     pub seq: i64,
@@ -37,18 +38,9 @@ pub(crate) struct AuditEntry {
 impl<'r> FromRow<'r, AnyRow> for AuditEntry {
     fn from_row(row: &'r AnyRow) -> Result<Self, sqlx::Error> {
         use sqlx::Row;
-        let details: String = row.try_get("details")?;
-        Ok(Self {
-            seq: row.try_get("seq")?,
-            id: row.try_get("id")?,
-            at: instant(row.try_get("at")?),
-            actor: row.try_get("actor")?,
-            verb: row.try_get("verb")?,
-            subject: row.try_get("subject")?,
-            trace_id: row.try_get("trace_id")?,
-            correlation_id: row.try_get("correlation_id")?,
-            details: serde_json::from_str(&details).unwrap_or(Value::String(details)),
-        })
+        // Read as it is hashed: what is listed is what was signed for.
+        let AuditLeaf { id, at, actor, verb, subject, trace_id, correlation_id, details } = leaf_of(row)?;
+        Ok(Self { seq: row.try_get("seq")?, id, at, actor, verb, subject, trace_id, correlation_id, details })
     }
 }
 
