@@ -6,12 +6,14 @@ use contracts::{
     Envelope,
     events::{DeadLettered, EventPayload},
 };
+use futures_util::future::join_all;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{RelayTools, Row};
 use crate::{
     bus::{Bus, PublishError},
-    store::{StoreError, Tx},
+    store::{BUS, StoreError, Tx},
 };
 
 /// Rows per round. One commit and one wait for confirms serve them all.
@@ -21,42 +23,22 @@ const HOLD: Duration = Duration::from_secs(60);
 /// Longest sleep between looks at the outbox, in case a replica died and left rows behind.
 const POLL: Duration = Duration::from_millis(1000);
 
-/// Publishes until cancelled.
+/// Batches that are under way at a time: while one waits for its confirms, another is claimed or written down.
+const AT_ONCE: usize = 3;
+
+/// Publishes until cancelled; a batch that is under way is finished.
 pub(crate) async fn run(tools: RelayTools, bus: Bus, stop: CancellationToken) {
-    let mut commits = tools.cx.store().outbox_commits().subscribe();
-    let mut failures = 0;
-    let mut claimed = Vec::new();
-    while !stop.is_cancelled() || !claimed.is_empty() {
-        commits.borrow_and_update();
-        let pause = match round(&tools, &bus, &stop, &mut claimed).await {
-            Ok(Round::Idle) => {
-                failures = 0;
-                POLL
-            }
-            Ok(Round::Moved(rows)) => {
-                failures = 0;
-                crate::linger(rows, BATCH).await;
-                continue;
-            }
-            // The broker is away. Nobody's attempts are used up by that; we wait and try one batch again.
-            Ok(Round::BusAway) => {
-                failures += 1;
-                Duration::from_millis(200 * u64::from(2_u32.pow(failures.min(6))))
-            }
-            Err(error) => {
-                tracing::warn!(error = %crate::chain(&error), "the outbox cannot be read");
-                POLL
-            }
-        };
-        if !claimed.is_empty() {
-            continue;
-        }
-        tokio::select! {
-            () = tools.cx.clock().sleep(pause) => {}
-            _ = commits.changed(), if failures == 0 => {}
-            () = stop.cancelled() => {}
-        }
-    }
+    let relay = Relay { tools, bus, stop, more: Notify::new() };
+    let helpers = join_all((1..AT_ONCE).map(|_| relay.help()));
+    tokio::join!(relay.watch(), helpers);
+}
+
+struct Relay {
+    tools: RelayTools,
+    bus: Bus,
+    stop: CancellationToken,
+    /// Rung with each full batch: there is likely more, for somebody who has nothing to do.
+    more: Notify,
 }
 
 enum Round {
@@ -65,28 +47,63 @@ enum Round {
     BusAway,
 }
 
-/// Publishes what is claimed, or else what can be. After a full batch there is likely more: that is claimed meanwhile
-/// and left in `claimed` for the next round, so that store and broker work at the same time.
-async fn round(
-    tools: &RelayTools,
-    bus: &Bus,
-    stop: &CancellationToken,
-    claimed: &mut Vec<Row>,
-) -> Result<Round, StoreError> {
-    let store = tools.cx.store();
-    let claim = || Row::claim(store, "bus", false, BATCH, HOLD);
-    let rows = if claimed.is_empty() { claim().await? } else { std::mem::take(claimed) };
-    if rows.is_empty() {
-        bus.look_again().await;
-        return Ok(Round::Idle);
+impl Relay {
+    /// Looks at the outbox after each commit, and now and then.
+    async fn watch(&self) {
+        let mut commits = self.tools.cx.store().outbox_commits().subscribe();
+        let mut failures = 0;
+        while !self.stop.is_cancelled() {
+            commits.borrow_and_update();
+            let pause = match self.round().await {
+                Ok(Round::Idle) => {
+                    failures = 0;
+                    self.bus.look_again().await;
+                    POLL
+                }
+                Ok(Round::Moved(rows)) => {
+                    failures = 0;
+                    crate::linger(rows, BATCH).await;
+                    continue;
+                }
+                // The broker is away. Nobody's attempts are used up by that; we wait and try one batch again.
+                Ok(Round::BusAway) => {
+                    failures += 1;
+                    Duration::from_millis(200 * u64::from(2_u32.pow(failures.min(6))))
+                }
+                Err(error) => {
+                    tracing::warn!(error = %crate::chain(&error), "the outbox cannot be read");
+                    POLL
+                }
+            };
+            tokio::select! {
+                () = self.tools.cx.clock().sleep(pause) => {}
+                _ = commits.changed(), if failures == 0 => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
     }
-    if rows.len() < BATCH || stop.is_cancelled() {
-        return carry(tools, bus, stop, &rows).await;
+
+    /// Takes batches as long as they are full. What fails is left to [`Relay::watch`], which meets it too.
+    async fn help(&self) {
+        while !self.stop.is_cancelled() {
+            tokio::select! {
+                () = self.more.notified() => {}
+                () = self.stop.cancelled() => return,
+            }
+            while !self.stop.is_cancelled() && matches!(self.round().await, Ok(Round::Moved(BATCH))) {}
+        }
     }
-    let (carried, next) = tokio::join!(carry(tools, bus, stop, &rows), claim());
-    // What could not be claimed now is claimed by the next round, which tells why if it cannot either.
-    *claimed = next.unwrap_or_default();
-    carried
+
+    /// Claims what is due, and publishes it. Of one subject at most one event is claimed at a time, by whomever.
+    async fn round(&self) -> Result<Round, StoreError> {
+        let rows = Row::claim(self.tools.cx.store(), BUS, false, BATCH, HOLD).await?;
+        match rows.len() {
+            0 => return Ok(Round::Idle),
+            BATCH => self.more.notify_one(),
+            _ => {}
+        }
+        carry(&self.tools, &self.bus, &self.stop, &rows).await
+    }
 }
 
 /// Publishes a batch, and writes down how it fared.
@@ -107,14 +124,14 @@ async fn carry(tools: &RelayTools, bus: &Bus, stop: &CancellationToken, rows: &[
     }
 }
 
-/// Writes down how a batch fared.
+/// Writes down how a batch fared. An event whose end is forgotten goes out again, and the inbox knows it.
 async fn conclude(
     tools: &RelayTools,
     rows: &[Row],
     outcomes: &[Result<(), PublishError>],
 ) -> Result<Round, StoreError> {
     let store = tools.cx.store();
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_relaxed().await?;
     let now = tx.now();
     let mut away = false;
     let mut published = Vec::with_capacity(rows.len());

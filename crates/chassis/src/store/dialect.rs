@@ -61,6 +61,14 @@ impl Dialect {
         }
     }
 
+    /// SQLite has no such thing within a connection.
+    pub(super) fn begin_relaxed(self) -> &'static str {
+        match self {
+            Self::Sqlite => self.begin(),
+            Self::Postgres => "BEGIN; SET LOCAL synchronous_commit = off",
+        }
+    }
+
     /// Per-connection settings. `recursive_triggers` so that the audit log refuses `INSERT OR REPLACE` as well, which
     /// deletes. `synchronous = FULL` because an answered command must survive a power cut; the lock
     /// timeout turns a wait for a running twin into an answer (409) instead of a hanging call.

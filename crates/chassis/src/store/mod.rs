@@ -26,6 +26,7 @@ use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
+pub(crate) use tx::BUS;
 pub use tx::{NewEffect, Tx};
 
 use crate::clock::{Clock, Ids};
@@ -130,6 +131,19 @@ impl Store {
     /// # Errors
     /// As [`Store::begin`].
     pub async fn begin_in(&self, trace: Trace) -> Result<Tx, StoreError> {
+        self.transaction(trace, self.0.dialect.begin()).await
+    }
+
+    /// As [`Store::begin`], for bookkeeping that is safely done again: when PostgreSQL crashes, what was committed in its
+    /// last moments may be gone, as a whole. Nobody waits for the disk meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub(crate) async fn begin_relaxed(&self) -> Result<Tx, StoreError> {
+        self.transaction(Trace::default(), self.0.dialect.begin_relaxed()).await
+    }
+
+    async fn transaction(&self, trace: Trace, begin: &'static str) -> Result<Tx, StoreError> {
         #[cfg(test)]
         let step = crate::simulation::Steps::begin(self.0.steps.get()).await?;
         let permit = self.writer_permit().await?;
@@ -137,7 +151,7 @@ impl Store {
         // The permit goes along: who gives up waiting must not let the next writer in beside a transaction that begins.
         let begun = self.0.runtime.spawn(async move {
             #[expect(clippy::disallowed_methods, reason = "this is the one verb that the ban points to")]
-            let transaction = store.0.pool.begin_with(store.0.dialect.begin()).await;
+            let transaction = store.0.pool.begin_with(begin).await;
             transaction.map(|transaction| (transaction, permit))
         });
         let (transaction, permit) = begun.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::unavailable)?;

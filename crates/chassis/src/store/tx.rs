@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use super::{Dialect, Store, StoreError, micros, rows};
 
+/// Destination of events, as an executor's name is of its effects.
+pub(crate) const BUS: &str = "bus";
 /// How often an effect may find its coalescing key taken and a moment later free; each time a claim came between.
 const COALESCE_TRIES: usize = 3;
 
@@ -254,7 +256,7 @@ impl Tx {
         self.promise(OutboxRow {
             id: event.id.clone(),
             kind: "event",
-            destination: "bus".to_owned(),
+            destination: BUS.to_owned(),
             order_key: event.subject,
             about: event.kind,
             payload: event.data.get().to_owned(),
