@@ -61,6 +61,11 @@ pub struct Sufficiency {
 }
 
 /// How the level of demand per bucket is estimated.
+///
+/// The shipped weekly uplifts are means over a chain's weeks of the same store and article: plain weeks sell 0.89,
+/// promoted ones 1.3 and advertised ones 4.4 times what weeks without advertising did. How much that counts beside an
+/// article's own weeks, the decay, and a promotion's factor above its mean (what is lost lies in the tail) were chosen
+/// by the money captured in weekly lists of all its weeks, each half agreeing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemandParameters {
