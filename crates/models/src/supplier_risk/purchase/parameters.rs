@@ -40,7 +40,6 @@ pub struct Shrinkage {
     pub mode: f64,
     pub season: f64,
     pub supplier: f64,
-    /// Lines of a lane are ordered in batches that share their fate, so each says less than a line of its own.
     pub lane: f64,
     pub account: f64,
     pub supplier_lane: f64,
