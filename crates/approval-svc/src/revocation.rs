@@ -1,6 +1,6 @@
 //! Taking a grant back: because a person thought again, or because the request was asked anew.
 
-use chassis::prelude::{StoreError, Timestamp, Tx};
+use chassis::prelude::{StoreError, Tx};
 use contracts::events::GrantRevoked;
 use serde_json::json;
 
@@ -19,8 +19,8 @@ pub(crate) enum NotRevoked {
     NoGrant,
     #[error("what it allowed is on its way")]
     Used,
-    #[error("it ran out at {at}")]
-    Expired { at: Timestamp },
+    #[error("it ran out unused")]
+    Expired,
 }
 
 /// Takes the request's grant back; the first revocation counts.
@@ -39,8 +39,9 @@ pub(crate) async fn revoke(
     }
     let Some(grant) = request.grant else { return Ok(Err(NotRevoked::NoGrant)) };
     let expires_at = match grants::unused_until(tx.conn(), &grant.id).await? {
-        None => return Ok(Err(NotRevoked::Used)),
-        Some(at) if at <= tx.now() => return Ok(Err(NotRevoked::Expired { at })),
+        None if grants::was_used(tx.conn(), &subject(&request.id)).await? => return Ok(Err(NotRevoked::Used)),
+        None => return Ok(Err(NotRevoked::Expired)),
+        Some(at) if at <= tx.now() => return Ok(Err(NotRevoked::Expired)),
         Some(at) => at,
     };
     if let Some(correlation) = request.thread.correlation_id {

@@ -69,7 +69,7 @@ fn refusal(why: NotRevoked) -> ApiError {
     let (slug, title) = match why {
         NotRevoked::NoGrant => ("no-grant", "There is no grant to take back"),
         NotRevoked::Used => ("grant-used", "The grant has been used"),
-        NotRevoked::Expired { .. } => ("grant-expired", "The grant has expired"),
+        NotRevoked::Expired => ("grant-expired", "The grant has expired"),
     };
     ApiError::conflict(slug, title, why.to_string())
 }

@@ -38,6 +38,16 @@ pub(crate) async fn unused_until(connection: &mut AnyConnection, grant: &str) ->
     Ok(found.map(|(at,)| instant(at)))
 }
 
+/// Whether the audit trail knows of this request that its grant was used: who waits for a use is forgotten also when
+/// none came.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn was_used(connection: &mut AnyConnection, subject: &str) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM audit WHERE subject = $1 AND verb = 'grant.consumed'";
+    Ok(sqlx::query(select).bind(subject.to_owned()).fetch_optional(connection).await?.is_some())
+}
+
 /// Takes a grant back: the request has it no longer, and nobody waits for its use.
 ///
 /// # Errors

@@ -70,6 +70,10 @@ async fn a_grant_that_was_used_or_ran_out_is_not_taken_back() {
     bed.advance(30 * 24 * 3600);
     let late = revoke(&expired, why.clone()).await;
     assert_eq!((late.status, late.problem()), (409, "grant-expired"));
+    bed.until_audited(&expired, "grant.lapsed").await;
+    let told = revoke(&expired, why.clone()).await;
+    assert_eq!((told.status, told.problem()), (409, "grant-expired"), "also when it is known that nobody used it");
+    assert_eq!(revoke(&used, why.clone()).await.problem(), "grant-used");
     assert_eq!(revoke("nothing", why.clone()).await.status, 404);
     assert_eq!(revoke(&expired, json!({"reason": " "})).await.status, 422);
     assert_eq!(bed.post("n8n", &format!("/v1/approvals/{used}/revocation"), None, &why).await.status, 403);
