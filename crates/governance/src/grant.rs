@@ -22,8 +22,8 @@ use crate::{
 
 /// Explicit type in the header, so that no other JWT signed with the same key passes for a grant (RFC 8725, 3.11).
 const TYPE: &str = "steward-grant+jwt";
-/// Most delegates of the requester that a grant names: a grant travels in a header-sized field, and nobody lends their
-/// authority to more people for one matter.
+/// Most delegates of the requester that a grant names: workflows carry it along, so it stays small, and hardly anybody
+/// lends their authority to more people for one matter.
 pub const MAX_STAND_INS: usize = 20;
 /// How far an executor's clock may be behind the signer's before a fresh grant is refused. Expiry has no such leeway.
 pub const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_secs(30);
