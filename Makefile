@@ -21,8 +21,8 @@ test: setup ## Install what the tests need, then run all of them
 	@mkdir -p target && rm -f $(STEWARD_SKIPPED)
 	$(STAGE) 120 "build what the tests run" cargo build --workspace --bins
 	$(STAGE) 420 "unit and service tests" cargo test --workspace --exclude steward-e2e --quiet --no-fail-fast
-	$(STAGE) 900 "end to end" cargo test -p steward-e2e --quiet --no-fail-fast -- --test-threads=1
-	$(STAGE) 200 "fuzzing" tests/fuzz/run.sh 3
+	$(STAGE) 1000 "end to end" cargo test -p steward-e2e --quiet --no-fail-fast -- --test-threads=1
+	$(STAGE) 180 "fuzzing" tests/fuzz/run.sh 3
 	@tests/setup/skipped.sh
 
 bench: setup ## Measure against yardsticks on durable servers; ONLY="path hook" for some; faults, public, stream-10g only so
@@ -34,8 +34,8 @@ fuzz: ## Look for inputs that break a parser's promise: FOR=300 seconds each, TA
 
 check: ## Formatting, lints, layers, generated files, workflows, manifests, licences
 	$(STAGE) 10 "formatting" cargo fmt --all --check
-	$(STAGE) 200 "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
-	$(STAGE) 180 "layers, generated documents, workflows" cargo test -p steward-e2e --quiet --test house
+	$(STAGE) 180 "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(STAGE) 160 "layers, generated documents, workflows" cargo test -p steward-e2e --quiet --test house
 	$(STAGE) 30 "manifests" deploy/check.sh
 	$(STAGE) 240 "dependencies" tests/setup/deny.sh
 
