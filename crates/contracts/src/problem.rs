@@ -1,6 +1,7 @@
 //! RFC 9457 problem documents.
 
 use serde::{Deserialize, Serialize};
+use serde_path_to_error::{Path, Segment};
 
 /// Media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -44,6 +45,27 @@ impl FieldError {
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
+}
+
+/// RFC 6901 pointer to where a document ceased to be of its type. The variant of an enum counts as a key, as serde
+/// writes it by default; those of tagged enums are no step in the document and are not in the path either.
+#[must_use]
+pub fn pointer_to(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } | Segment::Enum { variant: key } => push_key(&mut pointer, key),
+            Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+/// Adds one reference token of RFC 6901, the name of a field.
+pub fn push_key(pointer: &mut String, key: &str) {
+    pointer.push('/');
+    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
 }
 
 impl Problem {

@@ -1,7 +1,7 @@
 //! Every model by its name, for callers that choose at run time: JSON in, JSON out.
 
+use contracts::problem::pointer_to;
 use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
 
 use crate::{
     FitError, Judge, ModelRef, ParameterError, allocation, demand_signal, inventory_exception, metrics::Figures,
@@ -132,13 +132,7 @@ fn read<J: Judge, T: DeserializeOwned>(cases: &[&str]) -> Result<Vec<T>, EntryEr
 /// Where a text is no `T`: to know it at each step costs more than to read, so only what is refused is read again.
 fn pointer<T: DeserializeOwned>(text: &str) -> String {
     let read = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(text));
-    let Err(error) = read else { return String::new() };
-    let key = |segment: &Segment| match segment {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { .. } | Segment::Unknown => String::new(),
-    };
-    error.path().iter().map(key).collect()
+    read.err().map(|error| pointer_to(error.path())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header};
-use contracts::{FieldError, Problem};
+use contracts::{
+    FieldError, Problem,
+    problem::{pointer_to, push_key},
+};
 use futures_util::StreamExt;
 use memchr::memmem;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use serde_path_to_error::Segment;
 
 use super::{ApiError, BodyLimit, params::quoted_field, strict::Strict};
 
@@ -55,9 +57,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            expect_type(&request, &["application/json"])?;
-            let bytes = read(&request, payload, limit(&request)?).await?;
-            parse_json(&bytes).map(Self).map_err(ApiError::problem)
+            let limit = limit(&request)?;
+            json_body(&request, payload, limit).await.map(Self)
         })
     }
 }
@@ -79,11 +80,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for LargeBody<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
-        Box::pin(async move {
-            expect_type(&request, &["application/json"])?;
-            let bytes = read(&request, payload, LARGE).await?;
-            parse_json(&bytes).map(Self).map_err(ApiError::problem)
-        })
+        Box::pin(async move { json_body(&request, payload, LARGE).await.map(Self) })
     }
 }
 
@@ -110,6 +107,12 @@ impl FromRequest for JsonOrYaml {
             Ok(Self(serde_json::value::to_raw_value(&value).map_err(ApiError::internal)?))
         })
     }
+}
+
+async fn json_body<T: DeserializeOwned>(request: &HttpRequest, payload: Payload, limit: usize) -> Result<T, ApiError> {
+    expect_type(request, &["application/json"])?;
+    let bytes = read(request, payload, limit).await?;
+    parse_json(&bytes).map_err(ApiError::problem)
 }
 
 /// Refuses other content types, and compressed bodies: their unpacked size is not bounded by what was received.
@@ -173,15 +176,7 @@ fn violation(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let message = error.inner().to_string();
     // Line and column say less than the pointer does.
     let message = message.split(" at line ").next().unwrap_or_default();
-    let mut pointer = String::new();
-    for segment in error.path() {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => push_key(&mut pointer, key),
-            // The variant of an enum is no step in the document when it is tagged, as all of ours are.
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
+    let mut pointer = pointer_to(error.path());
     if let Some(field) = quoted_field(message) {
         let mut own = String::new();
         push_key(&mut own, field);
@@ -192,12 +187,6 @@ fn violation(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     }
     Problem::new("invalid-request", 422, "The request has invalid fields")
         .errors(vec![FieldError::new(pointer, message)])
-}
-
-/// One reference token of RFC 6901.
-fn push_key(pointer: &mut String, key: &str) {
-    pointer.push('/');
-    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use contracts::{FieldError, money::Currency};
+use contracts::{FieldError, money::Currency, problem::pointer_to};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::Segment;
 
 use super::{
     NO_ROW, Overlay, Policy,
@@ -242,16 +241,7 @@ fn check_row(row: &Row, found: &mut Complaints) {
 
 /// Where the shape is wrong, with the row's name, which people find faster than an index.
 fn misshapen(document: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
-    let mut pointer = String::new();
-    for segment in error.path() {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } | Segment::Enum { variant: key } => {
-                pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
-            }
-            Segment::Unknown => {}
-        }
-    }
+    let pointer = pointer_to(error.path());
     let mut parts = pointer.split('/').skip(1);
     let row = (parts.next() == Some("rows")).then(|| parts.next()).flatten();
     let name = row.and_then(|index| document.pointer(&format!("/rows/{index}/name"))).and_then(Value::as_str);
