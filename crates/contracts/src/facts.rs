@@ -285,6 +285,17 @@ impl Facts {
         if let Some(litres) = self.item.unit_volume_litres {
             number(format_args!("/item/unit_volume_litres"), litres);
         }
+        let mut money = |pointer: fmt::Arguments<'_>, value: Option<Money>| {
+            if value.is_some_and(|money| money.minor < 0) {
+                found.push(FieldError::new(format!("{base}{pointer}/minor"), "must not be negative"));
+            }
+        };
+        money(format_args!("/item/unit_cost"), self.item.unit_cost);
+        money(format_args!("/item/unit_price"), self.item.unit_price);
+        self.donors
+            .iter()
+            .enumerate()
+            .for_each(|(i, donor)| money(format_args!("/donors/{i}/transfer_cost"), donor.transfer_cost));
         found.extend(self.shape_violations(base));
         found
     }

@@ -41,7 +41,7 @@ pub struct HeldRole {
 
 impl HeldRole {
     /// A scope that cannot be compared, because the site's region or location is not known, does not cover it.
-    fn covers(&self, site: &Site) -> bool {
+    pub(crate) fn covers(&self, site: &Site) -> bool {
         let region = self.region.is_none() || self.region == site.region;
         let location = self.location.is_none() || self.location == site.location;
         region && location

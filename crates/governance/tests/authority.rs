@@ -205,6 +205,28 @@ fn a_person_s_own_limit_goes_first_then_the_widest_of_their_roles() {
 }
 
 #[test]
+fn a_role_s_limit_counts_where_the_role_is_held() {
+    let text = "
+people:
+  - {id: ann, name: Ann, roles: [{role: manager, location: s1}, {role: ops, region: west}]}
+  - {id: bob, name: Bob, roles: [{role: ops, region: west}]}
+limits:
+  - {name: small, role: manager, per_request: {minor: 500, currency: EUR}}
+  - {name: large, role: ops, per_request: {minor: 50000, currency: EUR}}
+";
+    let directory = Directory::parse(text).unwrap();
+    let allowed = |name: &str, minor: i64| {
+        let person = directory.person(&id(name)).unwrap();
+        directory.room(person, &matter(minor), &[], START, &same_currency).is_ok()
+    };
+    assert!(allowed("ann", 500) && !allowed("ann", 501), "the larger limit is one of the west");
+    // Nobody is free of limits for being elsewhere, but nobody is called in from there.
+    assert!(allowed("bob", 50_000) && !allowed("bob", 50_001));
+    let limited = |name: &str| directory.is_limited(directory.person(&id(name)).unwrap(), &matter(1));
+    assert!(limited("ann") && !limited("bob"));
+}
+
+#[test]
 fn a_limit_is_read_with_its_holder_or_refused() {
     let wrong = [
         ("{name: x, per_request: {minor: 1, currency: EUR}}", "either a role or a person"),
@@ -398,6 +420,8 @@ proptest! {
             state.decisions.iter().map(|one| one.authority.clone().unwrap_or(one.person.clone())).collect();
         for person in people.iter().chain(&roots) {
             prop_assert!(*person != id(requester) && barred.is_none_or(|name| id(name) != *person));
+            let acts_for_requester = lent.standing().roots(person).any(|root| *root == id(requester));
+            prop_assert!(!acts_for_requester, "{person} acts for who asked");
         }
         for all in [&mut people, &mut roots] {
             let count = all.len();

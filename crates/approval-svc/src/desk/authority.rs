@@ -232,15 +232,19 @@ impl Desk {
     }
 
     /// The directory as it counts for an edited request, with who lacks the authority for what it is now of those whose
-    /// approvals it would keep.
+    /// approvals it would keep. Where the route starts `anew`, nobody is called in yet: its steps are others.
     pub(super) async fn people_editing(
         &self,
         tx: &mut Tx,
         request: &Stored,
         edited: &Input,
+        anew: bool,
     ) -> Result<Directory, StoreError> {
         let now = tx.now();
-        let people = self.people_about(tx.conn(), &request.id, edited, now).await?;
+        let mut people = self.people_about(tx.conn(), &request.id, edited, now).await?;
+        if anew {
+            people = people.for_matter(Standing { called_in: BTreeSet::new(), ..people.standing().clone() });
+        }
         let (before, after) = (Matter::from(&request.case.input), Matter::from(edited));
         let roots: BTreeSet<_> = request.state.approvers().into_iter().collect();
         if roots.is_empty() || before == after {

@@ -10,7 +10,7 @@ use governance::{
 use super::{Desk, DeskError, audit_refusal};
 use crate::{
     rules::proposal::{Case, NewApproval},
-    store::{self, Stored, revisions},
+    store::{self, Stored, authority as book, revisions},
 };
 
 /// What comes with the changed request.
@@ -62,7 +62,8 @@ impl Desk {
         let judged = request.state.judges_again(&edit.changed);
         let parts = edit.changed.clone();
         let command = Command::Edit { by: by.clone(), edit, text: comment, version };
-        let people = self.people_editing(tx, &request, &case.input).await?;
+        let anew = matches!(&command, Command::Edit { edit, .. } if request.state.starts_anew(edit));
+        let people = self.people_editing(tx, &request, &case.input, anew).await?;
         let mut edited = request.state.apply(&command, tx.now(), &people);
         if let Ok(Transition { state, .. }) = &edited
             && let Err(refused) = self.note_edit(tx, &request, (&case.input, state), &parts, &people).await?
@@ -76,6 +77,9 @@ impl Desk {
                 return Err(refused.into());
             }
         };
+        if anew {
+            book::send_home(tx, id).await?;
+        }
         let (seen, revision) = (request.state.version, request.state.revision);
         request.state = state;
         let case = if judged { case } else { case.under(request.case.route.clone()).map_err(DeskError::Invalid)? };

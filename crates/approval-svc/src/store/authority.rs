@@ -364,6 +364,15 @@ pub(crate) async fn call_in(tx: &mut Tx, id: &str, step: u32, people: &[PersonId
     Ok(())
 }
 
+/// Forgets who was called in: the steps they were called to are no more.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn send_home(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM called_in WHERE request_id = $1").bind(id.to_owned()).execute(tx.conn()).await?;
+    Ok(())
+}
+
 fn pattern_name(pattern: Pattern) -> &'static str {
     match pattern {
         Pattern::SplitPurchase => "split_purchase",

@@ -23,7 +23,8 @@ pub(crate) async fn claim_due(tx: &mut Tx, now: Timestamp, limit: u32) -> Result
 /// # Errors
 /// When the store fails.
 pub(crate) async fn any_due(reader: &mut chassis::store::Reader, now: Timestamp) -> Result<bool, StoreError> {
-    let due = sqlx::query("SELECT 1 FROM requests WHERE wake_at <= $1 LIMIT 1").bind(micros(now));
+    // In this order PostgreSQL takes the index; without it, a table that was never analysed is read from end to end.
+    let due = sqlx::query("SELECT 1 FROM requests WHERE wake_at <= $1 ORDER BY wake_at LIMIT 1").bind(micros(now));
     Ok(due.fetch_optional(&mut **reader).await?.is_some())
 }
 

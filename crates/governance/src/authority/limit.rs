@@ -1,18 +1,20 @@
 //! Limits: what one approval, and all approvals of a while, may come to.
 //!
 //! Which limits bind a person in a matter: those that name the person and cover it; where there are none, those of
-//! their roles, and of several roles the one that leaves most counts. Whom no limit names is bound by the policy alone.
+//! their roles at its places, and of several roles the one that leaves most counts. Whom no limit names is bound by the policy alone.
 //!
 //! What counts against a rolling total: the value of every request at the moment this person approved it, or somebody
 //! did on their authority, at most `within` ago. Nothing is given back, neither by a later denial nor by a grant that
 //! lapses: the limit is about what a person lets pass, not about what comes of it.
+
+use std::collections::BTreeSet;
 
 use contracts::{Money, PersonId, money::Currency};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Convert, Matter, Scope, Unknown};
-use crate::{Person, Role, Span};
+use crate::{Person, Role, Span, directory::HeldRole};
 
 /// Whom a limit names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -216,6 +218,11 @@ impl Limit {
     }
 }
 
+/// Whether a role is held at one of the matter's places; what is spent on its authority elsewhere is another's.
+fn held_at(held: &HeldRole, matter: &Matter) -> bool {
+    held.covers(&matter.from) || held.covers(&matter.to)
+}
+
 /// All limits of the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits<'a>(pub(crate) &'a [Limit]);
@@ -230,16 +237,26 @@ impl<'a> Limits<'a> {
         if !own.is_empty() {
             return vec![own];
         }
-        let mut roles: Vec<_> = person.roles.iter().map(|held| &held.role).collect();
-        roles.sort();
-        roles.dedup();
-        let groups = roles.into_iter().map(|role| of(&Holder::Role(role.clone())));
-        groups.filter(|group| !group.is_empty()).collect()
+        let group_of = |held: &[&HeldRole]| -> Vec<Vec<&'a Limit>> {
+            let roles: BTreeSet<_> = held.iter().map(|held| &held.role).collect();
+            let groups = roles.into_iter().map(|role| of(&Holder::Role(role.clone())));
+            groups.filter(|group| !group.is_empty()).collect()
+        };
+        let here: Vec<_> = person.roles.iter().filter(|held| held_at(held, matter)).collect();
+        match group_of(&here) {
+            // Never without limits for being elsewhere: who may decide all the same does so within those of their roles.
+            none if none.is_empty() => group_of(&person.roles.iter().collect::<Vec<_>>()),
+            groups => groups,
+        }
     }
 
-    /// Whether the file states a limit for this person in such a matter: their authority is spelled out.
+    /// Whether the file states a limit for this person in such a matter, by name or in a role that they hold at one of
+    /// its places: their authority is spelled out.
     pub(crate) fn bind(self, person: &Person, matter: &Matter) -> bool {
-        !self.binding(person, matter).is_empty()
+        self.0.iter().filter(|limit| limit.covers(matter)).any(|limit| match &limit.holder {
+            Holder::Person(id) => *id == person.id,
+            Holder::Role(role) => person.roles.iter().any(|held| held.role == *role && held_at(held, matter)),
+        })
     }
 
     /// Every limit that may bind this person in some matter, in the order of the file.

@@ -4,8 +4,8 @@ use contracts::{PersonId, events::DecidedBy};
 use jiff::Timestamp;
 
 use super::{
-    Command, Decision, End, Ended, Open, Opening, Phase, Refused, RemarkKind, State, Transition, Verdict, Waiting,
-    walk::Walk,
+    Command, Decision, Edit, End, Ended, Open, Opening, Phase, Refused, RemarkKind, State, Transition, Verdict,
+    Waiting, walk::Walk,
 };
 use crate::{
     Actor, Directory, Site,
@@ -125,6 +125,13 @@ impl State {
         self.steps.iter().any(|step| changed.iter().any(|part| step.on_edit.of(*part) > Upon::None))
     }
 
+    /// Whether an edit leads to another route, of which nothing is decided yet.
+    #[must_use]
+    pub fn starts_anew(&self, edit: &Edit) -> bool {
+        let same = edit.row == self.row && matches!(&edit.then, Then::Steps(steps) if *steps == self.steps);
+        !same && self.judges_again(&edit.changed)
+    }
+
     /// The people who may decide one of the open steps now, whether they were asked or not.
     #[must_use]
     pub fn may_be_decided_by(&self, directory: &Directory) -> Vec<PersonId> {
@@ -217,8 +224,7 @@ impl State {
             return Ok(None);
         }
         let able = |root: &&PersonId| {
-            let free = !self.requester.is(root) && !directory.standing().barred.contains_key(*root);
-            free && self.stands(root, person, waiting, directory).is_ok()
+            self.free_of_duty(root, directory).is_ok() && self.stands(root, person, waiting, directory).is_ok()
         };
         let roots: Vec<_> = directory.standing().roots(person).filter(able).collect();
         match (own, roots.iter().find(|root| has_room(root)), roots.first()) {

@@ -170,9 +170,8 @@ impl<'a> Walk<'a> {
     pub(super) fn edit(&mut self, by: &Actor, edit: &Edit, text: Option<String>) {
         let upon = |step: &Step| edit.changed.iter().map(|part| step.on_edit.of(*part)).max().unwrap_or_default();
         let rules: Vec<Upon> = self.state.steps.iter().map(upon).collect();
-        let same = edit.row == self.state.row && edit.then == Then::Steps(self.state.steps.clone());
         let judged = self.state.judges_again(&edit.changed);
-        let anew = judged && !same;
+        let anew = self.state.starts_anew(edit);
         let void = |step: u32| anew || rules.get(step as usize) == Some(&Upon::Void);
         let superseded = self.supersede(|said| void(said.step) || said.verdict == Verdict::SendBack);
         self.state.revision += 1;

@@ -276,11 +276,12 @@ fn trouble(article: &Article) -> Option<Trouble> {
     }
 }
 
-/// A price of Odoo's in minor units.
+/// A price of Odoo's in minor units. Odoo has no empty price: 0 is what nobody has entered, and worth "unknown" here,
+/// or a policy would take the goods for worthless.
 fn amount(price: f64, currency: Currency) -> Option<Money> {
     let minor = (price * 10_f64.powi(i32::try_from(currency.exponent()).ok()?)).round();
     #[expect(clippy::cast_possible_truncation, reason = "checked to lie within the integers that a double holds")]
-    (minor.abs() < 9e15).then(|| Money::new(minor as i64, currency))
+    (0.0 < minor && minor < 9e15).then(|| Money::new(minor as i64, currency))
 }
 
 #[cfg(test)]
